@@ -1,0 +1,85 @@
+#include "core/base/env.h"
+
+#include "core/base/check.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+uint64_t env_now_ms(struct env *env)
+{
+    return env->ops->now_ms(env);
+}
+
+uint64_t env_wall_ms(struct env *env)
+{
+    return env->ops->wall_ms(env);
+}
+
+void env_random(struct env *env, void *ret_data, size_t len)
+{
+    env->ops->random(env, ret_data, len);
+}
+
+uint64_t env_random_below(struct env *env, uint64_t limit)
+{
+    uint64_t dice = 0;
+    if (limit == 0) {
+        return 0;
+    }
+    env_random(env, &dice, sizeof dice);
+    return dice % limit;
+}
+
+void env_timer_init(struct env *env, struct timer *t, timer_fn fire)
+{
+    timer_init(t, &env->timers, fire);
+}
+
+void env_timer_start(struct env *env, struct timer *t, uint64_t delay_ms)
+{
+    timer_start(t, env_now_ms(env) + delay_ms);
+}
+
+static struct timespec env_real_clock(clockid_t clock)
+{
+    struct timespec ts = {0};
+    int rc = clock_gettime(clock, &ts);
+    CHECK(rc == 0);
+    return ts;
+}
+
+uint64_t env_real_now_ms(void)
+{
+    struct timespec ts = env_real_clock(CLOCK_MONOTONIC);
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+uint64_t env_real_now_us(void)
+{
+    struct timespec ts = env_real_clock(CLOCK_MONOTONIC);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+uint64_t env_real_wall_ms(void)
+{
+    struct timespec ts = env_real_clock(CLOCK_REALTIME);
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+void env_real_random(void *ret_data, size_t len)
+{
+    char *at = ret_data;
+    while (len > 0) {
+        ssize_t got = getrandom(at, len, 0);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got <= 0) {
+            fatal("getrandom: %s", strerror(errno));
+        }
+        at += got;
+        len -= (size_t)got;
+    }
+}

@@ -1,0 +1,96 @@
+/* Every metric: name in C, kind, name on the wire (behind the prefix `consul.`), unit, help.
+ * Included with X defined. GAUGE is a level, COUNTER only rises, SAMPLE is a time or a size with
+ * count, sum, min and max. */
+X(METRIC_ALLOC_BYTES, GAUGE, "runtime.alloc_bytes", "bytes", "resident memory of the process")
+X(METRIC_FDS, GAUGE, "runtime.open_fds", "descriptors", "open file descriptors")
+X(METRIC_HTTP_CONNECTIONS,
+  GAUGE,
+  "http.connections",
+  "connections",
+  "open HTTP and WebSocket connections")
+X(METRIC_HTTP_REQUESTS, COUNTER, "http.requests", "requests", "requests answered")
+X(METRIC_HTTP_ERRORS,
+  COUNTER,
+  "http.errors",
+  "requests",
+  "requests answered with a status of 400 or more")
+X(METRIC_HTTP_BAD_REQUESTS,
+  COUNTER,
+  "http.bad_requests",
+  "requests",
+  "requests that were not well-formed HTTP or passed a limit")
+X(METRIC_HTTP_CONNECTIONS_REFUSED,
+  COUNTER,
+  "http.connections_refused",
+  "connections",
+  "connections refused by a limit")
+X(METRIC_HTTP_DEADLINES,
+  COUNTER,
+  "http.deadlines",
+  "connections",
+  "connections closed because a head, a body or a reader took too long")
+X(METRIC_QUERY_WAITING, GAUGE, "query.waiting", "queries", "blocking queries that wait")
+X(METRIC_QUERY_GROUPS, GAUGE, "query.groups", "groups", "distinct blocking queries that wait")
+X(METRIC_QUERY_WOKEN,
+  COUNTER,
+  "query.woken",
+  "queries",
+  "blocking queries answered because their answer changed")
+X(METRIC_QUERY_EVALUATED,
+  COUNTER,
+  "query.evaluated",
+  "evaluations",
+  "evaluations of waiting queries after a change")
+X(METRIC_QUERY_TIMED_OUT,
+  COUNTER,
+  "query.timed_out",
+  "queries",
+  "blocking queries answered at the end of their wait")
+X(METRIC_QUERY_ABANDONED,
+  COUNTER,
+  "query.abandoned",
+  "queries",
+  "blocking queries whose client went away")
+X(METRIC_STREAM_SUBSCRIBERS,
+  GAUGE,
+  "stream.subscribers",
+  "connections",
+  "open change stream connections")
+X(METRIC_STREAM_SUBSCRIPTIONS, GAUGE, "stream.subscriptions", "subscriptions", "open subscriptions")
+X(METRIC_STREAM_EVENTS, COUNTER, "stream.events", "events", "events delivered")
+X(METRIC_STREAM_BYTES, COUNTER, "stream.bytes", "bytes", "bytes delivered")
+X(METRIC_STREAM_PAUSED,
+  COUNTER,
+  "stream.paused",
+  "pauses",
+  "times a subscription paused because its reader was slow")
+X(METRIC_STREAM_COMPACTED,
+  COUNTER,
+  "stream.compacted",
+  "answers",
+  "subscriptions told that their index is no longer kept")
+X(METRIC_STREAM_STALLED,
+  COUNTER,
+  "stream.stalled",
+  "connections",
+  "subscribers disconnected because they read nothing")
+X(METRIC_STREAM_BAD_MESSAGES, COUNTER, "stream.bad_messages", "messages", "client messages refused")
+X(METRIC_RAFT_APPLIED, GAUGE, "raft.applied_index", "index", "newest index applied to the state")
+X(METRIC_RAFT_COMMITTED, GAUGE, "raft.commit_index", "index", "newest index known to be committed")
+X(METRIC_RAFT_TERM, GAUGE, "raft.term", "term", "current term")
+X(METRIC_RAFT_APPLY, COUNTER, "raft.apply", "commands", "commands applied")
+X(METRIC_RAFT_COMMIT_TIME, SAMPLE, "raft.commitTime", "ms", "from proposal to acknowledgement")
+X(METRIC_LOG_SYNC, SAMPLE, "raft.fsync", "ms", "one synced write of the log")
+X(METRIC_LOG_GROUP, SAMPLE, "raft.group", "entries", "entries in one synced write of the log")
+X(METRIC_STORE_REFUSED,
+  COUNTER,
+  "store.refused",
+  "commands",
+  "commands refused: disk full, too many waiting, or no leader")
+X(METRIC_HISTORY_OLDEST,
+  GAUGE,
+  "history.oldest_index",
+  "index",
+  "oldest index from which the change stream can be resumed")
+X(METRIC_HISTORY_BYTES, GAUGE, "history.bytes", "bytes", "size of the kept change history")
+X(METRIC_KV_WRITES, COUNTER, "kvs.apply", "writes", "KV writes and deletes applied")

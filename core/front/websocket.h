@@ -1,0 +1,48 @@
+/* One WebSocket connection (RFC 6455), from the upgrade of a request to its close. The only
+ * door to libwebsockets.
+ *
+ * Owner    the memory is the caller's from websocket_accept() until `closed`.
+ * Limits   a message of STREAM_MESSAGE_MAX bytes; past it the connection closes with 1009. Binary
+ *          messages close with 1003, text that is not UTF-8 with 1007.
+ * Threads  the front's loop.
+ */
+#ifndef CORE_FRONT_WEBSOCKET_H
+#define CORE_FRONT_WEBSOCKET_H
+
+#include "core/base/shared.h"
+#include "core/front/request.h"
+
+struct websocket;
+
+struct websocket_ops {
+    /* A whole text message; borrowed for the call. */
+    void (*message)(struct websocket *ws, struct bytes text);
+    /* Pending output fell. */
+    void (*writable)(struct websocket *ws);
+    /* Gone, for whatever reason; nothing is called after it. */
+    void (*closed)(struct websocket *ws);
+};
+
+struct websocket {
+    const struct websocket_ops *ops;
+    void *ctx; /* the caller's */
+    /* private */
+    void *impl;
+};
+
+/* Whether the request asks for an upgrade at all (any `Upgrade:` header). */
+bool websocket_wanted(const struct request *r);
+/* Checks the handshake and takes the connection over; the request is then answered and gone.
+ * False: it was not one (the request has been answered with 400 or 426). `subprotocol` is echoed;
+ * NULL for none. */
+bool websocket_accept(struct request *r,
+                      struct websocket *ws,
+                      const struct websocket_ops *ops,
+                      const char *subprotocol);
+/* One text message. `text->headroom` is at least OUTLET_HEADROOM. */
+void websocket_send(struct websocket *ws, struct shared *text);
+size_t websocket_pending(const struct websocket *ws);
+/* `reason` is at most 123 bytes. `closed` follows. */
+void websocket_close(struct websocket *ws, unsigned code, const char *reason);
+
+#endif

@@ -1,0 +1,65 @@
+/* Commands: what may be written to the replicated state, as values and as bytes.
+ *
+ * One command is one log entry, so one Raft index: no two writes share a ModifyIndex.
+ *
+ * Format   little-endian, version first; command_decode(command_encode(c)) == c, and any other
+ *          bytes are ERR_INVALID, never a crash: a log entry may come from anywhere.
+ * Time     `time_ms` is stamped by whoever proposes; apply never reads a clock.
+ * Owner    a decoded command borrows its keys and values from the bytes it was decoded from.
+ * Limits   KV_KEY_MAX, KV_VALUE_MAX, COMMAND_MAX (core/base/limit.h): ERR_TOO_BIG.
+ * Threads  any.
+ */
+#ifndef STORE_COMMAND_H
+#define STORE_COMMAND_H
+
+#include "core/base/buf.h"
+
+enum command_type {
+#define X(name, number, text) name = (number),
+#include "store/command.tbl.h"
+#undef X
+};
+
+/* COMMAND_KV_SET; `key` is 1..KV_KEY_MAX bytes, any bytes. */
+struct command_kv_set {
+    struct bytes key;
+    struct bytes value;
+    uint64_t flags;
+    bool check;     /* only if the key's ModifyIndex is `index`; 0: only if there is no such key */
+    uint64_t index; /* 0 unless `check` */
+};
+
+/* COMMAND_KV_DELETE */
+struct command_kv_delete {
+    struct bytes key;
+    bool check; /* only if the key's ModifyIndex is `index`; 0 never holds for a key that exists */
+    uint64_t index;
+};
+
+/* COMMAND_KV_DELETE_PREFIX; the empty prefix means all keys. */
+struct command_kv_delete_prefix {
+    struct bytes prefix;
+};
+
+/* COMMAND_TOMBSTONE_REAP: deletions at or below `through` are forgotten. */
+struct command_tombstone_reap {
+    uint64_t through;
+};
+
+struct command {
+    enum command_type type;
+    uint64_t time_ms; /* Unix time at the proposer */
+    union {
+        struct command_kv_set kv_set;
+        struct command_kv_delete kv_delete;
+        struct command_kv_delete_prefix kv_delete_prefix;
+        struct command_tombstone_reap tombstone_reap;
+    };
+};
+
+const char *command_name(enum command_type type);
+/* Appends; ERR_TOO_BIG or ERR_INVALID (an empty key) leave `out` unchanged. */
+enum err command_encode(struct buf *out, const struct command *c) ERR_MUST_USE;
+enum err command_decode(struct bytes data, struct command *ret_command) ERR_MUST_USE;
+
+#endif

@@ -1,0 +1,8 @@
+/* The closed, versioned list of commands: what may be written. Included with X defined:
+ * name, number on disk and on the wire (never reused), what it does.
+ * A new command touches four places: this table, struct command with its encoder (command.h),
+ * apply.c's switch, and the handler that proposes it. */
+X(COMMAND_KV_SET, 1, "write one key")
+X(COMMAND_KV_DELETE, 2, "delete one key")
+X(COMMAND_KV_DELETE_PREFIX, 3, "delete every key that begins with a prefix")
+X(COMMAND_TOMBSTONE_REAP, 4, "forget deletions up to an index")
