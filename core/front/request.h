@@ -3,9 +3,10 @@
  * Life     the front parses, routes, calls the handler once with the whole body; the handler
  *          answers exactly once, now or later. Between the two the request is *parked*: if the
  *          client goes away meanwhile, `cancelled` is called (then nothing may be answered).
- * Owner    the request and all it points to live until it is answered or cancelled.
- * Limits   core/base/limit.h, HTTP_*.
- * Threads  the front's loop.
+ * Owner    the request and all it points to live until it is answered (for a stream: ended) or
+ * until `cancelled` returns; `r` is gone after that. Limits   core/base/limit.h, HTTP_*. Order
+ * `cancelled` and `writable` come from the loop, never from inside a reply_* call; nor does a
+ * reply_* call run the client's next request. Threads  the front's loop.
  */
 #ifndef CORE_FRONT_REQUEST_H
 #define CORE_FRONT_REQUEST_H
@@ -63,6 +64,9 @@ bool request_header(const struct request *r, const char *name, struct bytes *ret
 /* Adds a header to the answer, before the answer. */
 void reply_header(struct request *r, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* The same for whole lines (`Name: value\r\n`) that were made once for many answers; copied. */
+void reply_header_lines(struct request *r, struct bytes lines);
 
 /* The answer. `content_type` NULL: none. `body` is copied by reply_bytes, referenced by
  * reply_shared (NULL: empty). */

@@ -1,0 +1,24 @@
+/* Every endpoint: path, exact or prefix, methods, right, consistency, handler (in core/api).
+ * Included with X defined. OPTIONS is answered for each by the front. */
+X("/v1/kv/",
+  ROUTE_PREFIX,
+  METHOD_GET | METHOD_PUT | METHOD_DELETE,
+  ROUTE_ACL_KEY,
+  ROUTE_REPLICATED,
+  api_kv)
+X("/v1/status/leader", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_NONE, ROUTE_LOCAL, api_status_leader)
+X("/v1/status/peers", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_NONE, ROUTE_LOCAL, api_status_peers)
+X("/v1/agent/self", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_AGENT, ROUTE_LOCAL, api_agent_self)
+X("/v1/agent/metrics", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_AGENT, ROUTE_LOCAL, api_agent_metrics)
+X("/v1/agent/monitor", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_AGENT, ROUTE_LOCAL, api_agent_monitor)
+X("/v1/agent/reload", ROUTE_EXACT, METHOD_PUT, ROUTE_ACL_AGENT, ROUTE_LOCAL, api_agent_reload)
+X("/v1/agent/leave", ROUTE_EXACT, METHOD_PUT, ROUTE_ACL_AGENT, ROUTE_LOCAL, api_agent_leave)
+X("/v1/agent/members", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_FILTER, ROUTE_LOCAL, api_agent_members)
+X("/v1/catalog/datacenters",
+  ROUTE_EXACT,
+  METHOD_GET,
+  ROUTE_ACL_NONE,
+  ROUTE_LOCAL,
+  api_catalog_datacenters)
+X("/v1/stream", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_FILTER, ROUTE_REPLICATED, api_stream)
+X("/", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_NONE, ROUTE_LOCAL, api_root)
