@@ -50,6 +50,7 @@ struct watch_answer {
     uint64_t index;
     uint64_t wake_index;
     const char *content_type;
+    bool sandboxed;      /* a raw value: the transport forbids browsers to run it */
     struct shared *body; /* one reference, moves with the answer; NULL for none */
 };
 

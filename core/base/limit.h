@@ -33,11 +33,14 @@
 
 /* --- KV ---------------------------------------------------------------------------------- */
 
-#define KV_VALUE_MAX  524288U /* Consul's kv_max_value_size */
-#define KV_KEY_MAX    4096U /* what a request line of ours can carry, escaped threefold, twice over \
-                             */
+#define KV_VALUE_MAX 524288U /* Consul's kv_max_value_size */
+#define KV_KEY_MAX                                                                                 \
+    4096U /* what a request line of ours can carry, escaped threefold, twice over                  \
+           */
 /* One read answers at most so much; base64 and JSON stay below a 1 GiB buffer. 413 past it. */
 #define KV_ANSWER_MAX MIB(512)
+
+#define HISTORY_ANSWER_MAX 1000U /* changes in one answer to ?history */
 
 /* --- blocking queries -------------------------------------------------------------------- */
 
