@@ -1,0 +1,32 @@
+/* A change batch under construction: what one round of applying did.
+ *
+ * Owner    collect_change() copies; collect_finish() moves everything into the counted batch.
+ * Order    changes come in the order of (index, n).
+ * Threads  the hub's.
+ */
+#ifndef STORE_COLLECT_H
+#define STORE_COLLECT_H
+
+#include "store/change.h"
+
+struct collect {
+    /* read-only */
+    size_t count;
+    size_t bytes; /* of keys and values: end a round before it grows large */
+    /* private */
+    size_t cap;
+    struct change *changes;
+    struct buf data;
+};
+
+void collect_init(struct collect *c);
+/* Drops what was collected. */
+void collect_close(struct collect *c);
+void collect_change(struct collect *c, const struct change *change);
+/* Forgets changes behind the first `count`. */
+void collect_truncate(struct collect *c, size_t count);
+/* The immutable batch over (after, view_index(view)], with one reference, the caller's. Takes a
+ * reference of `view` of its own. `c` is empty again. */
+struct change_batch *collect_finish(struct collect *c, uint64_t after, struct view *view);
+
+#endif

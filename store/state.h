@@ -1,0 +1,81 @@
+/* The replicated state on its disk: applies commands one by one, makes views, trims the history.
+ *
+ * Life     state_open() -> state_apply() in the order of the log, state_view() after a round ->
+ *          state_close() when no view is left.
+ * Promise  each apply is one write batch that holds the state, the changes and the applied index:
+ *          after a crash the state is exactly that of some earlier applied index, and applying the
+ *          log from there gives the same bytes again.
+ * Errors   as rocks.h; on any error nothing happened and the applied index stands still.
+ * Threads  the hub's; the views it makes are for all.
+ */
+#ifndef STORE_STATE_H
+#define STORE_STATE_H
+
+#include "store/collect.h"
+#include "store/view.h"
+
+struct state;
+
+/* `path` NULL: in memory. ERR_VERSION and the errors of rocks.h. */
+enum err state_open(const char *path, struct state **ret_state, struct reason *why) ERR_MUST_USE;
+/* Makes everything durable first. NULL is allowed. */
+void state_close(struct state *s);
+
+/* The Raft index the state is at; 0 for a new one. */
+uint64_t state_applied(const struct state *s);
+
+struct apply_reply {
+    enum err status; /* OK, ERR_CONFLICT; ERR_INVALID for bytes that are no command */
+    uint64_t index;
+};
+
+/* Applies the log entry `index`, which is greater than state_applied() (skipped indexes held no
+ * command). `command` may be any bytes: what cannot be decoded is answered ERR_INVALID and changes
+ * nothing but the applied index. Appends to `out` what changed. */
+enum err state_apply(struct state *s,
+                     uint64_t index,
+                     struct bytes command,
+                     struct collect *out,
+                     struct apply_reply *ret_reply,
+                     struct reason *why) ERR_MUST_USE;
+/* An entry that is no command (a barrier, a membership): only the applied index moves. */
+enum err state_skip(struct state *s, uint64_t index, struct reason *why) ERR_MUST_USE;
+
+/* The state as it is now; one reference, the caller's. */
+struct view *state_view(struct state *s);
+
+/* --- durability ------------------------------------------------------------------------------ */
+
+/* The applied index that a crash now would leave: the log is needed only behind it. Cheap; rises by
+ * itself as the database writes its buffers out. */
+enum err state_durable(struct state *s, uint64_t *ret_index, struct reason *why) ERR_MUST_USE;
+/* Makes all that is applied durable; waits for the disk. May run on another thread (disk). */
+enum err state_flush(struct state *s, struct reason *why) ERR_MUST_USE;
+/* True while a failed write of the database in the background stops it from taking writes. */
+bool state_stuck(struct state *s);
+
+/* --- history --------------------------------------------------------------------------------- */
+
+uint64_t state_history_bytes(const struct state *s);
+uint64_t state_history_oldest(const struct state *s);
+
+struct history_limits {
+    uint64_t before_ms; /* changes of commands stamped before this go (0: none by age) */
+    uint64_t bytes_max; /* the oldest go while there is more than this */
+};
+
+/* One bounded step: trims at most about HISTORY_TRIM_STEP changes, an index whole or not at all.
+ * `ret_more`: call again soon. Readers who are behind get ERR_COMPACTED from the next view on. */
+enum err state_trim(struct state *s,
+                    const struct history_limits *limits,
+                    bool *ret_more,
+                    struct reason *why) ERR_MUST_USE;
+
+/* --- deletions ------------------------------------------------------------------------------- */
+
+/* Whether a COMMAND_TOMBSTONE_REAP through `through` would forget anything: if not, the leader need
+ * not write one. */
+enum err state_reapable(struct state *s, uint64_t through, bool *ret_reapable, struct reason *why)
+    ERR_MUST_USE;
+
+#endif
