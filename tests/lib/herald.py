@@ -1,11 +1,11 @@
-"""What the tests that speak to a real server share: start and stop one, raw requests, streams, a report.
+"""What the tests that speak to a real server share: start, stop, raw requests, streams, a report.
 
     import herald
     with herald.Server() as s:                      # in memory, on a free port
         assert s.put("/v1/kv/a", b"1").json() is True
-    with herald.Server(data_dir=d) as s: ...        # durable; s.kill() is kill -9, s.start() starts again
+    with herald.Server(data_dir=d) as s: ...        # durable; s.kill() is kill -9, s.start() again
 
-    herald.main([test_a, test_b])                   # prints `ok a`, `not ok b`, `skip c reason`; exits 1 on failure
+    herald.main([test_a, test_b])   # prints `ok a`, `not ok b`, `skip c reason`; exits 1 on failure
 
 The program is $HERALD, or build/herald beside this tree. Everything runs on 127.0.0.1. Python's
 standard library only. Waiting is always for a thing (a line, a byte, an exit), with a deadline.
@@ -368,7 +368,7 @@ class WebSocket:
 
 
 class Server:
-    """A `herald agent` of its own on a free port. In memory, unless it is given a data directory."""
+    """A `herald agent` of its own on a free port; in memory unless given a data directory."""
 
     def __init__(self, data_dir=None, args=(), config=None, env=None, wrap=(), start=True):
         self.dir = tempfile.mkdtemp(prefix="herald-test-")
@@ -431,7 +431,7 @@ class Server:
     def running(self):
         return self.process is not None and self.process.poll() is None
 
-    def signal(self, number):
+    def send_signal(self, number):
         self.process.send_signal(number)
 
     def wait(self, timeout=20.0):
