@@ -36,8 +36,6 @@ enum err rocks_flush(struct rocks *db, struct reason *why) ERR_MUST_USE;
 uint64_t rocks_size(struct rocks *db, struct bytes from, struct bytes to);
 /* Bytes of memory the library holds: write buffers, cache, indexes. */
 uint64_t rocks_memory(struct rocks *db);
-/* True while the library refuses writes because one failed in the background. */
-bool rocks_stuck(struct rocks *db);
 
 /* --- writing: a batch happens whole or not at all -------------------------------------------- */
 

@@ -51,8 +51,6 @@ struct view *state_view(struct state *s);
 enum err state_durable(struct state *s, uint64_t *ret_index, struct reason *why) ERR_MUST_USE;
 /* Makes all that is applied durable; waits for the disk. May run on another thread (disk). */
 enum err state_flush(struct state *s, struct reason *why) ERR_MUST_USE;
-/* True while a failed write of the database in the background stops it from taking writes. */
-bool state_stuck(struct state *s);
 
 /* --- history --------------------------------------------------------------------------------- */
 
