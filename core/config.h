@@ -1,0 +1,101 @@
+/* The configuration: defaults, then files (JSON, with Consul's keys), then flags. What may be said
+ * is the table config.tbl.h; everything else is refused by name.
+ *
+ * Owner    config_load() and config_reload() give a config to the caller, config_free() ends it;
+ *          all strings in it are its own. `argv` is borrowed until config_free().
+ * Limits   CONFIG_*_MAX below and JSON_DEPTH_MAX; past one the file is refused.
+ * Errors   ERR_INVALID with a reason that names the file or flag, the key's full path and what
+ *          would be right; ERR_IO for a file that cannot be read. On failure nothing is returned.
+ * Threads  any; nothing is shared. A config is constant once it is loaded.
+ */
+#ifndef CORE_CONFIG_H
+#define CORE_CONFIG_H
+
+#include "core/base/log.h"
+#include "core/front/front.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CONFIG_FILE_MAX      MIB(1)
+#define CONFIG_FILES_MAX     256
+#define CONFIG_LISTENERS_MAX 16
+#define CONFIG_HEADERS_MAX   64
+#define CONFIG_WARNINGS_MAX  256
+
+struct config {
+    bool dev; /* in memory, loopback, debug log */
+    bool server;
+    bool bootstrap;
+    uint64_t bootstrap_expect;
+    bool leave_on_terminate;
+    bool ui;
+    char *data_dir; /* NULL with -dev */
+    char *node_name;
+    char *node_id; /* NULL: <data_dir>/node-id says, or is made */
+    char *datacenter;
+    char *bind_addr;      /* a literal IP address */
+    char *advertise_addr; /* a literal IP address; never 0.0.0.0 or :: */
+    int64_t server_port;
+    char *pid_file; /* NULL: none */
+
+    /* Where HTTP is answered: client_addr x ports.http, or addresses.http. May be empty
+     * (ports.http -1). */
+    struct front_listen http[CONFIG_LISTENERS_MAX];
+    size_t http_count;
+    struct front_header headers[CONFIG_HEADERS_MAX]; /* http_config.response_headers */
+    size_t header_count;
+    uint64_t http_max_conns_per_client;
+    uint64_t kv_max_value_size;
+    uint64_t default_query_time_ms;
+    uint64_t max_query_time_ms;
+    uint64_t prometheus_retention_ms; /* 0: the Prometheus form is off, as in Consul */
+
+    enum log_level log_level;
+    bool log_json;
+
+    uint64_t raft_trailing_logs;
+    uint64_t history_age_ms;
+    uint64_t history_bytes;
+    uint64_t front_threads;       /* at least 1 */
+    uint64_t stream_heartbeat_ms; /* herald.stream_heartbeat */
+    uint64_t shutdown_ms;         /* herald.shutdown_timeout: how long clients may take to finish */
+
+    /* Sentences without a newline: what was accepted and is not used, and the like. */
+    char *warnings[CONFIG_WARNINGS_MAX];
+    size_t warning_count;
+
+    /* private */
+    char *client_addr; /* as given: addresses with spaces between */
+    char *http_addr;   /* addresses.http, the same form */
+    int64_t http_port;
+    uint64_t unix_mode;
+    int argc;
+    char **argv;
+};
+
+/* `argv` holds the flags alone (no program or command name). */
+enum err
+config_load(int argc, char **argv, struct config **ret_config, struct reason *why) ERR_MUST_USE;
+/* Reads flags and files again (SIGHUP). The result has `old`'s value wherever a running server
+ * cannot change it, and a warning for each such key that differs. `old` stays as it is, and so
+ * does the world when this fails. What a reload may change is RELOAD in config.tbl.h. */
+enum err config_reload(const struct config *old,
+                       struct config **ret_config,
+                       struct reason *why) ERR_MUST_USE;
+/* The check of `validate`: as config_load() of these files and directories, without flags. */
+enum err config_validate(int path_count,
+                         char **paths,
+                         struct config **ret_config,
+                         struct reason *why) ERR_MUST_USE;
+/* NULL is allowed. */
+void config_free(struct config *c);
+
+/* Whether this build can be the agent that `c` describes: a single server. Raises the limit of
+ * open files to what the system allows and checks that limits.http_max_conns_per_client fits. */
+enum err config_check_agent(const struct config *c, struct reason *why) ERR_MUST_USE;
+
+/* The flags as the help of `agent` shows them, one paragraph each. */
+enum err config_flags_help(struct buf *out) ERR_MUST_USE;
+
+#endif
