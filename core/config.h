@@ -20,6 +20,7 @@
 #define CONFIG_FILE_MAX      MIB(1)
 #define CONFIG_FILES_MAX     256
 #define CONFIG_LISTENERS_MAX 16
+#define CONFIG_ORIGINS_MAX   64
 #define CONFIG_HEADERS_MAX   64
 #define CONFIG_WARNINGS_MAX  256
 
@@ -57,9 +58,11 @@ struct config {
     uint64_t raft_trailing_logs;
     uint64_t history_age_ms;
     uint64_t history_bytes;
-    uint64_t front_threads;       /* at least 1 */
-    uint64_t stream_heartbeat_ms; /* herald.stream_heartbeat */
-    uint64_t shutdown_ms;         /* herald.shutdown_timeout: how long clients may take to finish */
+    uint64_t front_threads;                   /* at least 1 */
+    uint64_t stream_heartbeat_ms;             /* herald.stream_heartbeat */
+    char *stream_origins[CONFIG_ORIGINS_MAX]; /* herald.stream_allow_origins */
+    size_t stream_origin_count;
+    uint64_t shutdown_ms; /* herald.shutdown_timeout: how long clients may take to finish */
 
     /* Sentences without a newline: what was accepted and is not used, and the like. */
     char *warnings[CONFIG_WARNINGS_MAX];

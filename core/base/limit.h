@@ -61,6 +61,7 @@
 #define STREAM_STALL_MS          60000U
 #define STREAM_HELLO_MS          10000U
 #define STREAM_AHEAD_WAIT_MS     5000U /* how long an index of the future is waited for */
+#define STREAM_CLOSE_REASON_MAX  123   /* RFC 6455 section 5.5 */
 #define STREAM_SNAPSHOT_PIN_MS   60000U
 
 /* --- log and history (store) ---------------------------------------------------------------- */

@@ -16,7 +16,6 @@ import contextlib
 import json
 import os
 import re
-import select
 import shutil
 import signal
 import socket
@@ -106,10 +105,6 @@ class Connection:
 
     def send(self, data):
         self.sock.sendall(data if isinstance(data, bytes) else data.encode())
-
-    def readable(self, seconds=0.0):
-        """Whether bytes, or the end, are here (or come within `seconds`)."""
-        return bool(self.held or select.select([self.sock], [], [], seconds)[0])
 
     def _more(self):
         data = self.sock.recv(65536)

@@ -1,0 +1,56 @@
+/* What the handlers of one front thread work with, and the helpers that all of them share.
+ *
+ * Owner    one `struct api` per front thread, made and freed by core/server.c; a handler gets it
+ *          by api_of().
+ * Threads  the front's loop.
+ */
+#ifndef CORE_API_API_H
+#define CORE_API_API_H
+
+#include "core/front/request.h"
+#include "store/store.h"
+#include "stream/stream.h"
+
+struct config;
+struct server;
+
+struct api {
+    struct server *server;
+    const struct config *config; /* immutable while the server runs */
+    struct store *store;
+    struct store_reader *reader;
+    struct stream *stream;
+    struct loop *loop;
+};
+
+struct api *api_of(const struct request *r);
+
+/* What a read may ask for in its query string (contracts/consul.md sections 1 to 3). */
+struct read_options {
+    bool blocking; /* `index` was given and is not 0 */
+    uint64_t index;
+    uint64_t wait_ms; /* default, cap and jitter included */
+    bool pretty;
+};
+
+/* False: something was malformed, and the request has been answered. */
+bool api_read_options(struct request *r, struct read_options *ret_options);
+
+/* X-Consul-Index (never 0), X-Consul-Knownleader, X-Consul-Lastcontact. */
+void api_meta_headers(struct request *r, uint64_t index);
+
+/* Answers with `q` evaluated now, or, if `options` ask for it, when its answer changes. */
+void api_answer_query(struct request *r,
+                      const struct watch_query *q,
+                      const struct read_options *options);
+
+/* The query string sorted by name and escaped anew, as Go's url.Values prints it. */
+enum err api_args_encode(const struct request *r, struct buf *out) ERR_MUST_USE;
+
+/* Answers 200 with JSON, indented if the request says `?pretty`. */
+void api_reply_json(struct request *r, struct bytes json);
+
+/* `json` (compact) with four blanks of indentation and a newline behind it, as Consul does it. */
+enum err json_pretty(struct buf *out, struct bytes json) ERR_MUST_USE;
+
+#endif

@@ -1,0 +1,245 @@
+#include "core/api/kv.h"
+
+#include "core/base/limit.h"
+#include "core/base/mem.h"
+#include "core/base/text.h"
+#include "core/config.h"
+
+#include <stdlib.h>
+
+/* --- reading -------------------------------------------------------------------------------- */
+
+static void kv_get(struct request *r)
+{
+    struct read_options options;
+    struct bytes separator = {0};
+    struct bytes value;
+    if (!api_read_options(r, &options)) {
+        return;
+    }
+    bool recurse = request_arg(r, "recurse", &value);
+    bool keys = request_arg(r, "keys", &value);
+    if (r->rest.len == 0 && !recurse && !keys) {
+        reply_text(r, 400, "Missing key name");
+        return;
+    }
+    if (request_arg(r, "history", &value)) {
+        kv_history(r, r->rest);
+        return;
+    }
+    enum kv_form form = keys                            ? KV_KEYS
+                        : recurse                       ? KV_RECURSE
+                        : request_arg(r, "raw", &value) ? KV_RAW
+                                                        : KV_ROW;
+    /* The second spelling is an old client's; Consul still takes it. */
+    if (keys && !request_arg(r, "separator", &separator)) {
+        (void)request_arg(r, "seperator", &separator);
+    }
+    struct watch_query q = {
+        .kind = keys || recurse ? WATCH_KV_PREFIX : WATCH_KV_KEY,
+        .target = r->rest,
+        .variant = kv_variant(r->arena, form, options.pretty, separator),
+        .evaluate = keys || recurse ? kv_evaluate_prefix : kv_evaluate_key,
+    };
+    if (q.variant.ptr == NULL) {
+        reply_err(r, ERR_TOO_BIG);
+        return;
+    }
+    api_answer_query(r, &q, &options);
+}
+
+/* --- writing -------------------------------------------------------------------------------- */
+
+/* A write between its request and its acknowledgement. It outlives a client that goes away. */
+struct kv_write {
+    struct proposal proposal;
+    struct request *request; /* NULL: nobody waits any more */
+};
+
+static void kv_write_done(struct proposal *p)
+{
+    struct kv_write *w = p->ctx;
+    struct request *r = w->request;
+    enum err status = p->status;
+    free(w);
+    if (r == NULL) {
+        return;
+    }
+    if (status == OK) {
+        reply_bytes(r, 200, "application/json", BYTES("true"));
+    } else if (status == ERR_CONFLICT) {
+        reply_bytes(r, 200, "application/json", BYTES("false"));
+    } else {
+        reply_err(r, status);
+    }
+}
+
+static void kv_write_cancelled(struct request *r)
+{
+    struct kv_write *w = r->ctx;
+    w->request = NULL;
+}
+
+static void kv_write(struct request *r, struct command *c)
+{
+    struct api *api = api_of(r);
+    struct buf command;
+    buf_init(&command, COMMAND_MAX);
+    c->time_ms = env_wall_ms(loop_env(api->loop));
+    enum err e = command_encode(&command, c);
+    if (e != OK) {
+        buf_close(&command);
+        reply_err(r, e);
+        return;
+    }
+    struct kv_write *w = mem_zalloc(1, sizeof *w);
+    w->request = r;
+    w->proposal.done = kv_write_done;
+    w->proposal.ctx = w;
+    r->ctx = w;
+    r->cancelled = kv_write_cancelled;
+    store_propose(api->store, api->loop, &w->proposal, &command);
+}
+
+/* `?name=<number>`; false if it was there and is no number, which has been answered. */
+static bool kv_number(struct request *r, const char *name, bool *ret_given, uint64_t *ret_value)
+{
+    struct bytes text;
+    *ret_given = request_arg(r, name, &text);
+    if (!*ret_given || bytes_to_u64(text, ret_value) == OK) {
+        return true;
+    }
+    struct buf quoted;
+    buf_init(&quoted, HTTP_HEAD_MAX * 6);
+    bool fits = json_string(&quoted, text) == OK;
+    uint64_t digits = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        digits += text.ptr[i] >= '0' && text.ptr[i] <= '9';
+    }
+    /* Go's words, which clients match on. */
+    reply_text(r, 500, "strconv.ParseUint: parsing %.*s: %s",
+               BYTES_FORMAT(fits ? buf_view(&quoted) : BYTES("\"\"")),
+               text.len > 0 && digits == text.len ? "value out of range" : "invalid syntax");
+    buf_close(&quoted);
+    return false;
+}
+
+/* More than one of `names` in the query: Consul answers with the whole query, re-encoded and
+ * sorted. True: it has been answered. */
+static bool kv_conflicting(struct request *r, const char *const *names, size_t count)
+{
+    struct bytes value;
+    size_t given = 0;
+    for (size_t i = 0; i < count; i++) {
+        given += request_arg(r, names[i], &value);
+    }
+    if (given < 2) {
+        return false;
+    }
+    struct buf text;
+    buf_init(&text, HTTP_HEAD_MAX * 4);
+    enum err e = api_args_encode(r, &text);
+    if (e == OK) {
+        reply_text(r, 400, "Conflicting flags: %.*s", BYTES_FORMAT(buf_view(&text)));
+    } else {
+        reply_err(r, e);
+    }
+    buf_close(&text);
+    return true;
+}
+
+/* Sessions do not exist yet, so no session can hold or take a lock: the answers are those of
+ * Consul for a session that it does not know. True: it has been answered. */
+static bool kv_lock(struct request *r)
+{
+    struct bytes session;
+    bool release = request_arg(r, "release", &session);
+    if (!release && !request_arg(r, "acquire", &session)) {
+        return false;
+    }
+    if (session.len == 0) {
+        reply_text(r, 500, "missing session");
+    } else if (release) {
+        reply_bytes(r, 200, "application/json", BYTES("false"));
+    } else if (session.len != UUID_TEXT_LEN - 1) {
+        reply_text(r, 500, "failed session lookup: index error: UUID must be 36 characters");
+    } else {
+        reply_text(r, 500, "invalid session \"%.*s\"", BYTES_FORMAT(session));
+    }
+    return true;
+}
+
+/* True: the key cannot be written, and that has been answered. */
+static bool kv_bad_key(struct request *r)
+{
+    if (r->rest.len == 0) {
+        reply_text(r, 400, "Missing key name");
+        return true;
+    }
+    if (r->rest.len > KV_KEY_MAX) {
+        reply_text(r, 400, "Key is %zu bytes long, max: %u bytes", r->rest.len, KV_KEY_MAX);
+        return true;
+    }
+    return false;
+}
+
+static void kv_put(struct request *r)
+{
+    static const char *const exclusive[] = {"cas", "acquire", "release"};
+    struct read_options options;
+    struct command c = {.type = COMMAND_KV_SET};
+    bool flags_given = false;
+    if (!api_read_options(r, &options) || kv_bad_key(r) || kv_conflicting(r, exclusive, 3) ||
+        !kv_number(r, "flags", &flags_given, &c.kv_set.flags) ||
+        !kv_number(r, "cas", &c.kv_set.check, &c.kv_set.index)) {
+        return;
+    }
+    if (r->body.len > api_of(r)->config->kv_max_value_size) {
+        reply_text(r, 413,
+                   "Request body(%zu bytes) too large, max size: %llu bytes. See the setting "
+                   "limits.kv_max_value_size.",
+                   r->body.len, (unsigned long long)api_of(r)->config->kv_max_value_size);
+        return;
+    }
+    if (kv_lock(r)) {
+        return;
+    }
+    c.kv_set.key = r->rest;
+    c.kv_set.value = r->body;
+    kv_write(r, &c);
+}
+
+static void kv_delete(struct request *r)
+{
+    static const char *const exclusive[] = {"recurse", "cas"};
+    struct read_options options;
+    struct bytes value;
+    if (!api_read_options(r, &options)) {
+        return;
+    }
+    bool recurse = request_arg(r, "recurse", &value);
+    if ((!recurse && kv_bad_key(r)) || kv_conflicting(r, exclusive, 2)) {
+        return;
+    }
+    struct command c = {.type = recurse ? COMMAND_KV_DELETE_PREFIX : COMMAND_KV_DELETE};
+    if (recurse) {
+        c.kv_delete_prefix.prefix = r->rest;
+    } else {
+        c.kv_delete.key = r->rest;
+        if (!kv_number(r, "cas", &c.kv_delete.check, &c.kv_delete.index)) {
+            return;
+        }
+    }
+    kv_write(r, &c);
+}
+
+void api_kv(struct request *r)
+{
+    if (r->method == METHOD_PUT) {
+        kv_put(r);
+    } else if (r->method == METHOD_DELETE) {
+        kv_delete(r);
+    } else {
+        kv_get(r);
+    }
+}

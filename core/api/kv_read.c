@@ -1,0 +1,216 @@
+#include "core/api/kv.h"
+#include "core/base/check.h"
+#include "core/base/limit.h"
+#include "core/base/mem.h"
+#include "core/base/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Bytes in front of the separator in a variant. */
+#define KV_VARIANT_HEAD 2
+
+struct bytes kv_variant(struct arena *a, enum kv_form form, bool pretty, struct bytes separator)
+{
+    char *p = arena_alloc(a, KV_VARIANT_HEAD + separator.len);
+    if (p == NULL) {
+        return (struct bytes){0};
+    }
+    p[0] = (char)form;
+    p[1] = (char)pretty;
+    if (separator.len > 0) {
+        memcpy(p + KV_VARIANT_HEAD, separator.ptr, separator.len);
+    }
+    return (struct bytes){.ptr = p, .len = KV_VARIANT_HEAD + separator.len};
+}
+
+/* Order and names of the members are Consul's. */
+static enum err kv_row_json(struct buf *out, const struct kv_row *row)
+{
+    enum err e =
+        buf_printf(out, "{\"LockIndex\":%llu,\"Key\":", (unsigned long long)row->lock_index);
+    if (e == OK) {
+        e = json_string(out, row->key);
+    }
+    if (e == OK) {
+        e = buf_printf(out, ",\"Flags\":%llu,\"Value\":", (unsigned long long)row->flags);
+    }
+    if (e == OK && row->value.len == 0) {
+        e = buf_append_str(out, "null");
+    } else if (e == OK) {
+        e = buf_append_char(out, '"');
+        e = e == OK ? base64_encode(out, row->value) : e;
+        e = e == OK ? buf_append_char(out, '"') : e;
+    }
+    if (e == OK && row->session.len > 0) {
+        e = buf_append_str(out, ",\"Session\":");
+        e = e == OK ? json_string(out, row->session) : e;
+    }
+    return e != OK ? e
+                   : buf_printf(out, ",\"CreateIndex\":%llu,\"ModifyIndex\":%llu}",
+                                (unsigned long long)row->create_index,
+                                (unsigned long long)row->modify_index);
+}
+
+/* Moves the JSON in `text` into the answer's body. */
+static enum err kv_body(struct buf *text, bool pretty, struct watch_answer *answer)
+{
+    struct buf indented;
+    buf_init(&indented, text->max);
+    enum err e = pretty ? json_pretty(&indented, buf_view(text)) : OK;
+    if (e == OK) {
+        answer->status = 200;
+        answer->content_type = "application/json";
+        answer->body = shared_copy(0, buf_view(pretty ? &indented : text));
+    }
+    buf_close(&indented);
+    return e;
+}
+
+/* A key that is not there reports the table's index, as Consul does, and yet is woken by nothing
+ * but its own creation: `wake_index` is the index of its deletion, or of the last deletion that
+ * nobody remembers. */
+static void kv_missing(struct view *v, uint64_t deleted_at, struct watch_answer *answer)
+{
+    *answer = (struct watch_answer){
+        .status = 404,
+        .index = view_kv_index(v),
+        .wake_index = deleted_at > 0 ? deleted_at : view_kv_reaped(v),
+    };
+}
+
+enum err kv_evaluate_key(struct view *v,
+                         struct bytes key,
+                         struct bytes variant,
+                         struct watch_answer *ret_answer)
+{
+    CHECK(variant.len >= KV_VARIANT_HEAD);
+    struct view_pin pin = {0};
+    struct kv_row row = {0};
+    struct watch_answer answer = {0};
+    enum err e = view_kv_get(v, key, &pin, &row);
+    if (e == ERR_NOT_FOUND || (e == OK && row.dead)) {
+        kv_missing(v, e == OK ? row.modify_index : 0, &answer);
+        view_pin_close(&pin);
+        *ret_answer = answer;
+        return OK;
+    }
+    if (e == OK) {
+        answer.index = row.modify_index;
+        answer.wake_index = row.modify_index;
+    }
+    if (e == OK && variant.ptr[0] == KV_RAW) {
+        answer.status = 200;
+        answer.content_type = "text/plain";
+        answer.sandboxed = true;
+        answer.body = shared_copy(0, row.value);
+    } else if (e == OK) {
+        struct buf text;
+        buf_init(&text, KV_ANSWER_MAX);
+        e = buf_reserve(&text, 160 + key.len + row.value.len * 4 / 3);
+        e = e == OK ? buf_append_char(&text, '[') : e;
+        e = e == OK ? kv_row_json(&text, &row) : e;
+        e = e == OK ? buf_append_char(&text, ']') : e;
+        e = e == OK ? kv_body(&text, variant.ptr[1] != 0, &answer) : e;
+        buf_close(&text);
+    }
+    view_pin_close(&pin);
+    if (e == OK) {
+        *ret_answer = answer;
+    }
+    return e;
+}
+
+/* A prefix answer under construction. */
+struct kv_listing {
+    struct buf text;
+    struct bytes prefix;
+    struct bytes separator;
+    bool keys;
+    size_t rows;
+    uint64_t index;  /* the newest of rows and tombstones */
+    struct buf last; /* the name that was listed last: names come in order, so equal ones adjoin */
+};
+
+static enum err kv_listing_key(struct kv_listing *l, struct bytes key)
+{
+    struct bytes tail = bytes_slice(key, l->prefix.len, key.len);
+    struct bytes name = key;
+    if (l->separator.len > 0 && tail.len > 0) {
+        const char *at = memmem(tail.ptr, tail.len, l->separator.ptr, l->separator.len);
+        if (at != NULL) {
+            name = bytes_slice(key, 0, (size_t)(at - key.ptr) + l->separator.len);
+        }
+    }
+    if (l->rows > 0 && bytes_equal(name, buf_view(&l->last))) {
+        return OK;
+    }
+    buf_clear(&l->last);
+    buf_put(&l->last, name);
+    enum err e = l->rows++ > 0 ? buf_append_char(&l->text, ',') : OK;
+    return e == OK ? json_string(&l->text, name) : e;
+}
+
+static enum err kv_listing_row(struct kv_listing *l, const struct kv_row *row)
+{
+    if (row->modify_index > l->index) {
+        l->index = row->modify_index;
+    }
+    if (row->dead) {
+        return OK;
+    }
+    if (l->keys) {
+        return kv_listing_key(l, row->key);
+    }
+    enum err e = l->rows++ > 0 ? buf_append_char(&l->text, ',') : OK;
+    return e == OK ? kv_row_json(&l->text, row) : e;
+}
+
+static enum err kv_listing_scan(struct kv_listing *l, struct view *v)
+{
+    struct kv_scan *scan = kv_scan_open(v, l->prefix);
+    struct kv_row row;
+    enum err e = buf_append_char(&l->text, '[');
+    while (e == OK) {
+        e = kv_scan_next(scan, &row);
+        if (e == ERR_NOT_FOUND) {
+            break;
+        }
+        e = e == OK ? kv_listing_row(l, &row) : e;
+    }
+    kv_scan_close(scan);
+    return e == ERR_NOT_FOUND ? buf_append_char(&l->text, ']') : e;
+}
+
+enum err kv_evaluate_prefix(struct view *v,
+                            struct bytes prefix,
+                            struct bytes variant,
+                            struct watch_answer *ret_answer)
+{
+    CHECK(variant.len >= KV_VARIANT_HEAD);
+    struct kv_listing l = {
+        .prefix = prefix,
+        .separator = bytes_slice(variant, KV_VARIANT_HEAD, variant.len),
+        .keys = variant.ptr[0] == KV_KEYS,
+    };
+    struct watch_answer answer = {0};
+    buf_init(&l.text, KV_ANSWER_MAX);
+    buf_init(&l.last, KV_KEY_MAX);
+    enum err e = kv_listing_scan(&l, v);
+    /* The whole table's index for the root, as Consul; else the newest under the prefix. */
+    uint64_t index = prefix.len == 0 ? view_kv_index(v) : l.index;
+    if (e == OK && l.rows == 0 && !(l.keys && prefix.len == 0)) {
+        kv_missing(v, index, &answer);
+        answer.index = l.index > 0 && prefix.len > 0 ? l.index : answer.index;
+    } else if (e == OK) {
+        e = kv_body(&l.text, variant.ptr[1] != 0, &answer);
+        answer.index = index;
+        answer.wake_index = index;
+    }
+    buf_close(&l.text);
+    buf_close(&l.last);
+    if (e == OK) {
+        *ret_answer = answer;
+    }
+    return e;
+}

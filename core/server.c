@@ -1,0 +1,490 @@
+#include "core/server.h"
+
+#include "core/api/api.h"
+#include "core/api/routes.h"
+#include "core/base/check.h"
+#include "core/base/limit.h"
+#include "core/base/list.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/base/text.h"
+#include "core/config.h"
+#include "core/datafile.h"
+#include "core/front/front.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+/* How long reconnecting subscribers are spread at a shutdown. */
+#define SERVER_BYE_RETRY_MS 2000
+
+/* A front thread and all that lives on it. */
+struct front_thread {
+    struct server *server;
+    struct loop *loop;
+    struct front *front;
+    struct stream *stream;
+    struct store_reader reader;
+    struct api api;
+    struct mail stop_mail;
+    struct mail drained_mail; /* back to the main thread */
+    struct mail reload_mail;
+    const struct config *next_config;
+};
+
+/* Configurations stay until the end: a front may still read the one before. */
+struct config_kept {
+    struct config *config;
+    struct config_kept *next;
+};
+
+/* What a stopping server is at. A second signal in any of them ends the process at once.
+ *
+ *     RUNNING --signal--> DRAINING --all fronts drained--> STOPPED
+ */
+enum server_state {
+    SERVER_RUNNING,
+    SERVER_DRAINING,
+    SERVER_STOPPED,
+};
+
+struct server {
+    struct config_kept *configs; /* newest first */
+    struct store *store;
+    struct clients *clients;
+    struct store_facts facts; /* as of the start: the epoch */
+    struct front_thread *threads;
+    unsigned thread_count;
+    struct loop *loop; /* the main thread's */
+    struct io signal_io;
+    enum server_state state;
+    unsigned drained;
+    int exit_status;
+    atomic_bool stop_posted;
+    atomic_bool reload_posted;
+    struct mail stop_mail;
+    struct mail reload_mail;
+    char node_id[UUID_TEXT_LEN];
+    char address[128];
+    struct utsname machine;
+};
+
+const char *server_address(const struct server *s)
+{
+    return s->address;
+}
+
+const char *server_node_id(const struct server *s)
+{
+    return s->node_id;
+}
+
+const char *server_machine(const struct server *s)
+{
+    return s->machine.machine;
+}
+
+static const struct config *server_config(const struct server *s)
+{
+    return s->configs->config;
+}
+
+/* --- one front thread ------------------------------------------------------------------------- */
+
+static void front_on_changes(struct store_reader *r, struct change_batch *b)
+{
+    struct front_thread *t = r->ctx;
+    stream_publish(t->stream, b);
+}
+
+static struct view *front_view(void *ctx)
+{
+    struct front_thread *t = ctx;
+    return store_reader_view(&t->reader);
+}
+
+static void front_drained_on_main(struct mail *m)
+{
+    struct front_thread *t = LIST_OWNER(m, struct front_thread, drained_mail);
+    struct server *s = t->server;
+    s->drained++;
+    if (s->drained == s->thread_count) {
+        s->state = SERVER_STOPPED;
+        loop_stop(s->loop);
+    }
+}
+
+static void front_on_drained(struct front *f)
+{
+    struct api *api = front_ctx(f);
+    struct front_thread *t = LIST_OWNER(api, struct front_thread, api);
+    mailbox_post(loop_mailbox(t->server->loop), &t->drained_mail);
+}
+
+static void front_on_stop(struct mail *m)
+{
+    struct front_thread *t = LIST_OWNER(m, struct front_thread, stop_mail);
+    front_stop_accepting(t->front);
+    stream_shutdown(t->stream, SERVER_BYE_RETRY_MS);
+    front_drain(t->front, t->api.config->shutdown_ms, front_on_drained);
+}
+
+static void front_on_reload(struct mail *m)
+{
+    struct front_thread *t = LIST_OWNER(m, struct front_thread, reload_mail);
+    t->api.config = t->next_config;
+}
+
+static enum err front_thread_open(struct front_thread *t,
+                                  struct server *s,
+                                  unsigned number,
+                                  const struct front_listen *listen,
+                                  struct reason *why)
+{
+    const struct config *config = server_config(s);
+    char name[16];
+    (void)snprintf(name, sizeof name, "front/%u", number);
+    *t = (struct front_thread){
+        .server = s,
+        .loop = loop_new(name),
+        .reader = {.on_changes = front_on_changes, .ctx = t},
+        .stop_mail = {.deliver = front_on_stop},
+        .drained_mail = {.deliver = front_drained_on_main},
+        .reload_mail = {.deliver = front_on_reload},
+    };
+    store_reader_open(&t->reader, s->store, t->loop);
+    struct stream_host host = {
+        .env = loop_env(t->loop),
+        .ctx = t,
+        .view = front_view,
+        .epoch = s->facts.epoch,
+        .node_name = config->node_name,
+        .heartbeat_ms = config->stream_heartbeat_ms,
+    };
+    t->stream = stream_new(&host);
+    t->api = (struct api){
+        .server = s,
+        .config = config,
+        .store = s->store,
+        .reader = &t->reader,
+        .stream = t->stream,
+        .loop = t->loop,
+    };
+    struct front_options options = {
+        .number = number,
+        .loop = t->loop,
+        .listen = listen,
+        .listen_count = config->http_count,
+        .limits = {.connections_per_client = (unsigned)config->http_max_conns_per_client},
+        .headers = config->headers,
+        .header_count = config->header_count,
+        .routes = ROUTES,
+        .route_count = ROUTE_COUNT,
+        .clients = s->clients,
+        .ctx = &t->api,
+    };
+    return front_new(&options, &t->front, why);
+}
+
+/* The loop has stopped, or never ran. */
+static void front_thread_close(struct front_thread *t)
+{
+    if (t->loop == NULL) {
+        return;
+    }
+    front_free(t->front);
+    stream_free(t->stream);
+    store_reader_close(&t->reader);
+}
+
+/* --- start --------------------------------------------------------------------------------------
+ */
+
+/* All fronts listen on the same ports: what was any free one for the first is given to the rest. */
+static enum err server_open_fronts(struct server *s, struct reason *why)
+{
+    const struct config *config = server_config(s);
+    struct front_listen listen[CONFIG_LISTENERS_MAX];
+    CHECK(config->http_count <= CONFIG_LISTENERS_MAX);
+    memcpy(listen, config->http, sizeof listen);
+    s->threads = mem_zalloc(s->thread_count, sizeof *s->threads);
+    for (unsigned i = 0; i < s->thread_count; i++) {
+        enum err e = front_thread_open(&s->threads[i], s, i, listen, why);
+        if (e != OK) {
+            return e;
+        }
+        for (size_t j = 0; i == 0 && j < config->http_count; j++) {
+            listen[j].port = front_port(s->threads[0].front, j);
+            log_line(LOG_HTTP_LISTENING, "address=%s port=%u", listen[j].address, listen[j].port);
+        }
+    }
+    return OK;
+}
+
+/* The node's id: configured, or from the data directory, or new. */
+static enum err server_identify(struct server *s, struct reason *why)
+{
+    const struct config *config = server_config(s);
+    (void)snprintf(s->address, sizeof s->address,
+                   strchr(config->advertise_addr, ':') != NULL ? "[%s]:%lld" : "%s:%lld",
+                   config->advertise_addr, (long long)config->server_port);
+    (void)uname(&s->machine);
+    if (config->node_id != NULL) {
+        (void)snprintf(s->node_id, sizeof s->node_id, "%s", config->node_id);
+        return OK;
+    }
+    return datafile_node_id(config->data_dir, s->node_id, why);
+}
+
+static enum err server_open(struct server *s, struct reason *why)
+{
+    const struct config *config = server_config(s);
+    enum err e = server_identify(s, why);
+    if (e != OK) {
+        return e;
+    }
+    struct store_options options = {
+        .data_dir = config->data_dir,
+        .node_id = s->node_id,
+        .address = s->address,
+        .history_age_ms = config->history_age_ms,
+        .history_bytes = config->history_bytes,
+        .log_trailing = config->raft_trailing_logs,
+    };
+    e = store_open(&options, &s->store, why);
+    if (e != OK) {
+        return e;
+    }
+    e = config->data_dir == NULL ? OK : datafile_keep_node_id(config->data_dir, s->node_id, why);
+    if (e != OK) {
+        return e;
+    }
+    store_facts_get(s->store, &s->facts);
+    s->clients = clients_new();
+    s->thread_count = (unsigned)config->front_threads;
+    return server_open_fronts(s, why);
+}
+
+/* --- signals ------------------------------------------------------------------------------------
+ */
+
+static void server_drain(struct server *s)
+{
+    if (s->state != SERVER_RUNNING) {
+        return;
+    }
+    s->state = SERVER_DRAINING;
+    for (unsigned i = 0; i < s->thread_count; i++) {
+        mailbox_post(loop_mailbox(s->threads[i].loop), &s->threads[i].stop_mail);
+    }
+}
+
+static void server_on_stop(struct mail *m)
+{
+    struct server *s = LIST_OWNER(m, struct server, stop_mail);
+    log_line(LOG_AGENT_STOPPING, "reason=request");
+    server_drain(s);
+}
+
+static void server_do_reload(struct server *s)
+{
+    struct config *config = NULL;
+    struct reason why;
+    if (s->state != SERVER_RUNNING) {
+        return;
+    }
+    if (config_reload(server_config(s), &config, &why) != OK) {
+        log_line(LOG_AGENT_RELOAD_FAILED, "%s", why.text);
+        return;
+    }
+    for (size_t i = 0; i < config->warning_count; i++) {
+        log_line(LOG_CONFIG_WARNING, "%s", config->warnings[i]);
+    }
+    struct config_kept *kept = mem_alloc(sizeof *kept);
+    *kept = (struct config_kept){.config = config, .next = s->configs};
+    s->configs = kept;
+    log_set_level(config->log_level);
+    store_set_history(s->store, config->history_age_ms, config->history_bytes);
+    for (unsigned i = 0; i < s->thread_count; i++) {
+        s->threads[i].next_config = config;
+        mailbox_post(loop_mailbox(s->threads[i].loop), &s->threads[i].reload_mail);
+    }
+    log_line(LOG_AGENT_RELOADED, "%s", "");
+}
+
+static void server_on_reload(struct mail *m)
+{
+    struct server *s = LIST_OWNER(m, struct server, reload_mail);
+    atomic_store(&s->reload_posted, false);
+    server_do_reload(s);
+}
+
+void server_stop(struct server *s)
+{
+    if (!atomic_exchange(&s->stop_posted, true)) {
+        mailbox_post(loop_mailbox(s->loop), &s->stop_mail);
+    }
+}
+
+void server_reload(struct server *s)
+{
+    if (!atomic_exchange(&s->reload_posted, true)) {
+        mailbox_post(loop_mailbox(s->loop), &s->reload_mail);
+    }
+}
+
+static void server_on_signal(struct io *io, unsigned ready)
+{
+    (void)ready;
+    struct server *s = LIST_OWNER(io, struct server, signal_io);
+    struct signalfd_siginfo info;
+    ssize_t got = read(io->fd, &info, sizeof info);
+    if (got != (ssize_t)sizeof info) {
+        return;
+    }
+    if (info.ssi_signo == SIGHUP) {
+        server_do_reload(s);
+        return;
+    }
+    if (s->state != SERVER_RUNNING) {
+        /* Whoever asks twice means it. The log is synced: nothing acknowledged is lost. */
+        fatal("second %s while stopping", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+    }
+    log_line(LOG_AGENT_STOPPING, "signal=%s", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+    server_drain(s);
+}
+
+/* Blocked in every thread; read by the main loop. */
+static int server_signal_fd(void)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGHUP);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+    int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (fd < 0) {
+        fatal("signalfd: %s", strerror(errno));
+    }
+    return fd;
+}
+
+/* --- life
+ * ----------------------------------------------------------------------------------------- */
+
+static void server_banner(const struct server *s)
+{
+    const struct config *config = server_config(s);
+    (void)printf("==> Starting Herald agent...\n"
+                 "           Version: '%s'\n"
+                 "           Node ID: '%s'\n"
+                 "         Node name: '%s'\n"
+                 "        Datacenter: '%s'\n"
+                 "            Server: true (bootstrap: true)\n"
+                 "          Data dir: '%s'\n",
+                 HERALD_VERSION, s->node_id, config->node_name, config->datacenter,
+                 config->data_dir == NULL ? "(in memory: gone at the end)" : config->data_dir);
+    for (size_t i = 0; i < config->http_count; i++) {
+        uint16_t port = front_port(s->threads[0].front, i);
+        if (port == 0) {
+            (void)printf("              HTTP: %s\n", config->http[i].address);
+        } else {
+            (void)printf("              HTTP: %s:%u\n", config->http[i].address, port);
+        }
+    }
+    (void)printf("\n==> Log data will now stream in as it occurs:\n\n");
+    (void)fflush(stdout);
+}
+
+static void server_run(struct server *s)
+{
+    for (unsigned i = 0; i < s->thread_count; i++) {
+        loop_start(s->threads[i].loop);
+    }
+    server_banner(s);
+    log_line(LOG_AGENT_READY, "node=%s http_port=%u index=%llu", server_config(s)->node_name,
+             server_config(s)->http_count > 0 ? front_port(s->threads[0].front, 0) : 0,
+             (unsigned long long)s->facts.applied_index);
+    loop_run(s->loop);
+    for (unsigned i = 0; i < s->thread_count; i++) {
+        loop_stop(s->threads[i].loop);
+        loop_join(s->threads[i].loop);
+    }
+}
+
+static void server_close(struct server *s)
+{
+    for (unsigned i = 0; s->threads != NULL && i < s->thread_count; i++) {
+        front_thread_close(&s->threads[i]);
+    }
+    if (s->store != NULL) {
+        store_close(s->store);
+    }
+    for (unsigned i = 0; s->threads != NULL && i < s->thread_count; i++) {
+        if (s->threads[i].loop != NULL) {
+            /* The answers to writes whose clients were closed. */
+            loop_drain(s->threads[i].loop);
+            loop_free(s->threads[i].loop);
+        }
+    }
+    free(s->threads);
+    if (s->clients != NULL) {
+        clients_free(s->clients);
+    }
+    while (s->configs != NULL) {
+        struct config_kept *kept = s->configs;
+        s->configs = kept->next;
+        config_free(kept->config);
+        free(kept);
+    }
+    io_close(&s->signal_io);
+    loop_free(s->loop);
+}
+
+int server_main(struct config *config)
+{
+    struct server s = {
+        .stop_mail = {.deliver = server_on_stop},
+        .reload_mail = {.deliver = server_on_reload},
+        .loop = loop_new("main"),
+    };
+    struct reason why = {{0}};
+    s.configs = mem_alloc(sizeof *s.configs);
+    *s.configs = (struct config_kept){.config = config};
+    log_set_level(config->log_level);
+    log_set_json(config->log_json);
+    int signal_fd = server_signal_fd();
+    io_open(&s.signal_io, s.loop, signal_fd, server_on_signal);
+    io_want(&s.signal_io, IO_READ);
+    for (size_t i = 0; i < config->warning_count; i++) {
+        log_line(LOG_CONFIG_WARNING, "%s", config->warnings[i]);
+    }
+    log_line(LOG_AGENT_STARTING, "version=%s node=%s", HERALD_VERSION, config->node_name);
+    char *pid_file = config->pid_file == NULL ? NULL : mem_strdup(config->pid_file);
+    enum err e = pid_file == NULL ? OK : datafile_write_pid(pid_file, &why);
+    e = e == OK ? server_open(&s, &why) : e;
+    if (e == OK) {
+        server_run(&s);
+    } else {
+        (void)fprintf(stderr, "==> Error starting agent: %s\n", why.text);
+    }
+    server_close(&s);
+    (void)close(signal_fd);
+    if (pid_file != NULL) {
+        (void)unlink(pid_file);
+        free(pid_file);
+    }
+    if (e == OK) {
+        log_line(LOG_AGENT_STOPPED, "%s", "");
+    }
+    return e == OK ? 0 : 1;
+}
