@@ -7,7 +7,7 @@
 #ifndef CORE_API_API_H
 #define CORE_API_API_H
 
-#include "core/front/request.h"
+#include "core/front/route.h"
 #include "store/store.h"
 #include "stream/stream.h"
 
