@@ -44,7 +44,8 @@ struct change {
 };
 
 /* Format in the history: little-endian, version first; decode borrows from `data`.
- * `index` and `n` are not part of it (they are the record's key) and are left for the caller. */
+ * `index` and `n` are not part of it (they are the record's key): decode leaves them 0.
+ * ERR_CORRUPT. */
 enum err change_encode(struct buf *out, const struct change *c) ERR_MUST_USE;
 enum err change_decode(struct bytes data, struct change *ret_change) ERR_MUST_USE;
 

@@ -68,6 +68,8 @@
 
 #define HISTORY_AGE_DEFAULT_MS (24ULL * 3600 * 1000)
 #define HISTORY_BYTES_DEFAULT  MIB(1024)
+/* Changes that one step of trimming takes, so that it never holds up a write for long. */
+#define HISTORY_TRIM_STEP      4096U
 #define LOG_TRAILING_DEFAULT   10240U /* raft_trailing_logs */
 #define TOMBSTONE_AGE_MS       (15ULL * 60 * 1000)
 #define TOMBSTONE_REAP_MS      (30ULL * 1000)

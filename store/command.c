@@ -1,0 +1,162 @@
+#include "store/command.h"
+
+#include "core/base/check.h"
+#include "core/base/limit.h"
+#include "store/pack.h"
+
+/* u8 version, u8 type, u64 time_ms, then by type:
+ *   SET            u8 check, u64 index, u64 flags, bytes key, bytes value
+ *   DELETE         u8 check, u64 index, bytes key
+ *   DELETE_PREFIX  bytes prefix
+ *   REAP           u64 through */
+#define COMMAND_VERSION   1
+#define COMMAND_FRAME_MAX 64U
+
+_Static_assert(COMMAND_FRAME_MAX + KV_KEY_MAX + KV_VALUE_MAX <= COMMAND_MAX, "fits a log entry");
+
+const char *command_name(enum command_type type)
+{
+    switch (type) {
+#define X(name, number, text)                                                                      \
+    case name:                                                                                     \
+        return text;
+#include "store/command.tbl.h"
+#undef X
+    }
+    return "unknown command";
+}
+
+static enum err command_check_key(struct bytes key)
+{
+    if (key.len > KV_KEY_MAX) {
+        return ERR_TOO_BIG;
+    }
+    return key.len == 0 ? ERR_INVALID : OK;
+}
+
+static enum err command_check_condition(bool check, uint64_t index)
+{
+    return !check && index != 0 ? ERR_INVALID : OK;
+}
+
+/* The one place that says what a command may hold; both directions go through it. */
+static enum err command_check(const struct command *c)
+{
+    enum err e = OK;
+    switch (c->type) {
+    case COMMAND_KV_SET:
+        e = command_check_key(c->kv_set.key);
+        if (e == OK && c->kv_set.value.len > KV_VALUE_MAX) {
+            e = ERR_TOO_BIG;
+        }
+        return e != OK ? e : command_check_condition(c->kv_set.check, c->kv_set.index);
+    case COMMAND_KV_DELETE:
+        e = command_check_key(c->kv_delete.key);
+        return e != OK ? e : command_check_condition(c->kv_delete.check, c->kv_delete.index);
+    case COMMAND_KV_DELETE_PREFIX:
+        return c->kv_delete_prefix.prefix.len > KV_KEY_MAX ? ERR_TOO_BIG : OK;
+    case COMMAND_TOMBSTONE_REAP:
+        return OK;
+    }
+    return ERR_INVALID;
+}
+
+static size_t command_len_max(const struct command *c)
+{
+    switch (c->type) {
+    case COMMAND_KV_SET:
+        return COMMAND_FRAME_MAX + c->kv_set.key.len + c->kv_set.value.len;
+    case COMMAND_KV_DELETE:
+        return COMMAND_FRAME_MAX + c->kv_delete.key.len;
+    case COMMAND_KV_DELETE_PREFIX:
+        return COMMAND_FRAME_MAX + c->kv_delete_prefix.prefix.len;
+    case COMMAND_TOMBSTONE_REAP:
+        break;
+    }
+    return COMMAND_FRAME_MAX;
+}
+
+static void command_encode_condition(struct buf *out, bool check, uint64_t index)
+{
+    pack_u8(out, check ? 1 : 0);
+    pack_u64(out, index);
+}
+
+enum err command_encode(struct buf *out, const struct command *c)
+{
+    enum err e = command_check(c);
+    if (e == OK) {
+        e = buf_reserve(out, command_len_max(c));
+    }
+    if (e != OK) {
+        return e;
+    }
+    pack_u8(out, COMMAND_VERSION);
+    pack_u8(out, (uint8_t)c->type);
+    pack_u64(out, c->time_ms);
+    switch (c->type) {
+    case COMMAND_KV_SET:
+        command_encode_condition(out, c->kv_set.check, c->kv_set.index);
+        pack_u64(out, c->kv_set.flags);
+        pack_bytes(out, c->kv_set.key);
+        pack_bytes(out, c->kv_set.value);
+        break;
+    case COMMAND_KV_DELETE:
+        command_encode_condition(out, c->kv_delete.check, c->kv_delete.index);
+        pack_bytes(out, c->kv_delete.key);
+        break;
+    case COMMAND_KV_DELETE_PREFIX:
+        pack_bytes(out, c->kv_delete_prefix.prefix);
+        break;
+    case COMMAND_TOMBSTONE_REAP:
+        pack_u64(out, c->tombstone_reap.through);
+        break;
+    }
+    return OK;
+}
+
+static bool command_decode_condition(struct unpack *in, uint64_t *ret_index)
+{
+    uint8_t check = unpack_u8(in);
+    *ret_index = unpack_u64(in);
+    /* Any other value would not encode to the same byte again. */
+    if (check > 1) {
+        in->failed = true;
+    }
+    return check == 1;
+}
+
+enum err command_decode(struct bytes data, struct command *ret_command)
+{
+    struct unpack in = {.rest = data};
+    uint8_t version = unpack_u8(&in);
+    struct command c = {.type = (enum command_type)unpack_u8(&in), .time_ms = unpack_u64(&in)};
+    if (in.failed || version != COMMAND_VERSION) {
+        return ERR_INVALID;
+    }
+    switch (c.type) {
+    case COMMAND_KV_SET:
+        c.kv_set.check = command_decode_condition(&in, &c.kv_set.index);
+        c.kv_set.flags = unpack_u64(&in);
+        c.kv_set.key = unpack_bytes(&in, KV_KEY_MAX);
+        c.kv_set.value = unpack_bytes(&in, KV_VALUE_MAX);
+        break;
+    case COMMAND_KV_DELETE:
+        c.kv_delete.check = command_decode_condition(&in, &c.kv_delete.index);
+        c.kv_delete.key = unpack_bytes(&in, KV_KEY_MAX);
+        break;
+    case COMMAND_KV_DELETE_PREFIX:
+        c.kv_delete_prefix.prefix = unpack_bytes(&in, KV_KEY_MAX);
+        break;
+    case COMMAND_TOMBSTONE_REAP:
+        c.tombstone_reap.through = unpack_u64(&in);
+        break;
+    default:
+        return ERR_INVALID;
+    }
+    if (!unpack_done(&in) || command_check(&c) != OK) {
+        return ERR_INVALID;
+    }
+    *ret_command = c;
+    return OK;
+}

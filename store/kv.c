@@ -1,0 +1,246 @@
+#include "store/kv.h"
+
+#include "store/history.h"
+
+/* --- rows ------------------------------------------------------------------------------------ */
+
+static enum err kv_corrupt(struct reason *why)
+{
+    if (why != NULL) {
+        reason_set(why, "a row of the state database is not of our format");
+    }
+    return ERR_CORRUPT;
+}
+
+/* A missing row comes back dead since index 0. Borrowed until the next read. */
+static enum err kv_read(struct apply *a, struct bytes key, struct kv_row *ret_row)
+{
+    struct schema_key k;
+    schema_key_kv(&k, key);
+    enum err e = rocks_get(a->db, NULL, schema_key_view(&k), &a->slice, a->why);
+    if (e == ERR_NOT_FOUND) {
+        *ret_row = (struct kv_row){.key = key, .dead = true};
+        return OK;
+    }
+    if (e != OK) {
+        return e;
+    }
+    struct kv_row row = {.key = key};
+    if (schema_row_decode(a->slice.value, &row) != OK) {
+        return kv_corrupt(a->why);
+    }
+    *ret_row = row;
+    return OK;
+}
+
+static void kv_write(struct apply *a, const struct kv_row *row)
+{
+    struct schema_key k;
+    schema_key_kv(&k, row->key);
+    schema_row_encode(&a->row, row);
+    rocks_batch_put(a->batch, schema_key_view(&k), buf_view(&a->row));
+}
+
+static void kv_bury(struct apply *a, struct bytes key)
+{
+    struct schema_key k;
+    schema_key_deletion(&k, a->index, key);
+    rocks_batch_put(a->batch, schema_key_view(&k), (struct bytes){0});
+    kv_write(a, &(struct kv_row){.key = key, .dead = true, .modify_index = a->index});
+}
+
+/* A key that comes to life again has no deletion to be reaped. */
+static void kv_unbury(struct apply *a, const struct kv_row *dead)
+{
+    struct schema_key k;
+    schema_key_deletion(&k, dead->modify_index, dead->key);
+    rocks_batch_delete(a->batch, schema_key_view(&k));
+}
+
+/* --- set ------------------------------------------------------------------------------------- */
+
+static bool kv_set_allowed(const struct kv_row *old, const struct command_kv_set *cmd)
+{
+    if (!cmd->check) {
+        return true;
+    }
+    return cmd->index == 0 ? old->dead : !old->dead && old->modify_index == cmd->index;
+}
+
+static bool kv_same(const struct kv_row *a, const struct kv_row *b)
+{
+    return a->flags == b->flags && a->lock_index == b->lock_index &&
+           bytes_equal(a->value, b->value) && bytes_equal(a->session, b->session);
+}
+
+enum err kv_set(struct apply *a, const struct command_kv_set *cmd)
+{
+    struct kv_row old;
+    enum err e = kv_read(a, cmd->key, &old);
+    if (e != OK) {
+        return e;
+    }
+    if (!kv_set_allowed(&old, cmd)) {
+        a->status = ERR_CONFLICT;
+        return OK;
+    }
+    struct kv_row row = {
+        .key = cmd->key,
+        .value = cmd->value,
+        .flags = cmd->flags,
+        .create_index = old.dead ? a->index : old.create_index,
+        .modify_index = a->index,
+        .session = old.session,
+    };
+    if (!old.dead && kv_same(&old, &row)) {
+        return OK;
+    }
+    if (old.dead && old.modify_index > 0) {
+        kv_unbury(a, &old);
+    }
+    kv_write(a, &row);
+    a->meta.kv_index = a->index;
+    apply_change(a, &(struct change){
+                        .topic = CHANGE_KV,
+                        .op = CHANGE_SET,
+                        .key = row.key,
+                        .value = row.value,
+                        .flags = row.flags,
+                        .create_index = row.create_index,
+                        .lock_index = row.lock_index,
+                        .session = row.session,
+                    });
+    return OK;
+}
+
+/* --- delete ---------------------------------------------------------------------------------- */
+
+enum err kv_delete(struct apply *a, const struct command_kv_delete *cmd)
+{
+    struct kv_row old;
+    enum err e = kv_read(a, cmd->key, &old);
+    if (e != OK || old.dead) {
+        return e;
+    }
+    if (cmd->check && cmd->index != old.modify_index) {
+        a->status = ERR_CONFLICT;
+        return OK;
+    }
+    kv_bury(a, cmd->key);
+    a->meta.kv_index = a->index;
+    apply_change(a, &(struct change){.topic = CHANGE_KV, .op = CHANGE_DELETE, .key = cmd->key});
+    return OK;
+}
+
+static enum err kv_delete_prefix_row(struct apply *a,
+                                     const struct rocks_iter *it,
+                                     struct history_cascade *cascade,
+                                     bool *ret_any)
+{
+    struct kv_row row = {0};
+    if (schema_parse_kv(rocks_iter_key(it), &row.key) != OK ||
+        schema_row_decode(rocks_iter_value(it), &row) != OK) {
+        return kv_corrupt(a->why);
+    }
+    if (!row.dead) {
+        kv_bury(a, row.key);
+        history_cascade_add(cascade, row.key);
+        *ret_any = true;
+    }
+    return OK;
+}
+
+enum err kv_delete_prefix(struct apply *a, const struct command_kv_delete_prefix *cmd)
+{
+    struct schema_key from;
+    schema_key_kv(&from, cmd->prefix);
+    struct schema_key to = from;
+    schema_key_end(&to);
+    struct history_cascade cascade;
+    history_cascade_init(&cascade, a->batch, &a->meta, a->index, 0);
+    bool any = false;
+    enum err e = OK;
+    /* The iterator sees the state before the batch, so it may be filled meanwhile. */
+    struct rocks_iter *it =
+        rocks_iter_new(a->db, NULL, schema_key_view(&from), schema_key_view(&to));
+    for (rocks_iter_first(it); e == OK && rocks_iter_valid(it); rocks_iter_next(it)) {
+        e = kv_delete_prefix_row(a, it, &cascade, &any);
+    }
+    if (e == OK) {
+        e = rocks_iter_error(it, a->why);
+    }
+    rocks_iter_free(it);
+    if (e != OK || !any) {
+        return e;
+    }
+    history_cascade_finish(&cascade);
+    a->meta.kv_index = a->index;
+    apply_change(
+        a, &(struct change){.topic = CHANGE_KV, .op = CHANGE_DELETE_PREFIX, .key = cmd->prefix});
+    return OK;
+}
+
+/* --- reap ------------------------------------------------------------------------------------ */
+
+static struct rocks_iter *kv_deletions(struct rocks *db, uint64_t after, uint64_t through)
+{
+    struct schema_key from;
+    struct schema_key to;
+    schema_key_deletion(&from, after, (struct bytes){0});
+    schema_key_end(&from);
+    schema_key_deletion(&to, through, (struct bytes){0});
+    schema_key_end(&to);
+    return rocks_iter_new(db, NULL, schema_key_view(&from), schema_key_view(&to));
+}
+
+enum err kv_reap(struct apply *a, const struct command_tombstone_reap *cmd)
+{
+    /* What is to come cannot be forgotten. */
+    uint64_t through = cmd->through < a->index ? cmd->through : a->index;
+    if (through <= a->meta.kv_reaped) {
+        return OK;
+    }
+    uint64_t reaped = a->meta.kv_reaped;
+    struct rocks_iter *it = kv_deletions(a->db, a->meta.kv_reaped, through);
+    enum err e = OK;
+    for (rocks_iter_first(it); rocks_iter_valid(it); rocks_iter_next(it)) {
+        struct bytes key;
+        struct schema_key k;
+        if (schema_parse_deletion(rocks_iter_key(it), &reaped, &key) != OK) {
+            e = kv_corrupt(a->why);
+            break;
+        }
+        schema_key_kv(&k, key);
+        rocks_batch_delete(a->batch, schema_key_view(&k));
+        rocks_batch_delete(a->batch, rocks_iter_key(it));
+    }
+    if (e == OK) {
+        e = rocks_iter_error(it, a->why);
+    }
+    rocks_iter_free(it);
+    if (e == OK) {
+        a->meta.kv_reaped = reaped;
+    }
+    return e;
+}
+
+enum err kv_reapable(struct rocks *db,
+                     const struct schema_meta *meta,
+                     uint64_t through,
+                     bool *ret_reapable,
+                     struct reason *why)
+{
+    if (through <= meta->kv_reaped) {
+        *ret_reapable = false;
+        return OK;
+    }
+    struct rocks_iter *it = kv_deletions(db, meta->kv_reaped, through);
+    rocks_iter_first(it);
+    bool reapable = rocks_iter_valid(it);
+    enum err e = rocks_iter_error(it, why);
+    rocks_iter_free(it);
+    if (e == OK) {
+        *ret_reapable = reapable;
+    }
+    return e;
+}

@@ -1,0 +1,234 @@
+#include "store/schema.h"
+
+#include "core/base/check.h"
+#include "store/pack.h"
+
+#define SCHEMA_VERSION 1 /* of the whole database; in the meta row */
+
+#define SCHEMA_KV       'K'
+#define SCHEMA_DELETION 'D'
+#define SCHEMA_CHANGE   'C'
+#define SCHEMA_HISTORY  'H'
+#define SCHEMA_CASCADE  'P'
+#define SCHEMA_META     'M'
+
+#define SCHEMA_ROW_LIVE 1
+#define SCHEMA_ROW_DEAD 2
+
+/* --- keys ------------------------------------------------------------------------------------ */
+
+static void schema_key_begin(struct schema_key *k, char table)
+{
+    k->data[0] = table;
+    k->len = 1;
+}
+
+static void schema_key_number(struct schema_key *k, uint64_t value, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        k->data[k->len + i] = (char)(value >> (8 * (len - 1 - i)));
+    }
+    k->len += len;
+}
+
+static void schema_key_bytes(struct schema_key *k, struct bytes part)
+{
+    CHECK(part.len <= KV_KEY_MAX);
+    if (part.len > 0) {
+        memcpy(k->data + k->len, part.ptr, part.len);
+    }
+    k->len += part.len;
+}
+
+void schema_key_kv(struct schema_key *k, struct bytes key)
+{
+    schema_key_begin(k, SCHEMA_KV);
+    schema_key_bytes(k, key);
+}
+
+void schema_key_deletion(struct schema_key *k, uint64_t index, struct bytes key)
+{
+    schema_key_begin(k, SCHEMA_DELETION);
+    schema_key_number(k, index, 8);
+    schema_key_bytes(k, key);
+}
+
+void schema_key_change(struct schema_key *k, uint64_t index, uint32_t n)
+{
+    schema_key_begin(k, SCHEMA_CHANGE);
+    schema_key_number(k, index, 8);
+    schema_key_number(k, n, 4);
+}
+
+void schema_key_history(struct schema_key *k, uint64_t hash, uint64_t index, uint32_t n)
+{
+    schema_key_begin(k, SCHEMA_HISTORY);
+    schema_key_number(k, hash, 8);
+    schema_key_number(k, ~index, 8);
+    schema_key_number(k, n, 4);
+}
+
+void schema_key_cascade(struct schema_key *k, uint64_t index, uint32_t n, uint32_t chunk)
+{
+    schema_key_begin(k, SCHEMA_CASCADE);
+    schema_key_number(k, index, 8);
+    schema_key_number(k, n, 4);
+    schema_key_number(k, chunk, 4);
+}
+
+void schema_key_meta(struct schema_key *k)
+{
+    schema_key_begin(k, SCHEMA_META);
+}
+
+void schema_key_end(struct schema_key *k)
+{
+    while ((unsigned char)k->data[k->len - 1] == 0xff) {
+        k->len--;
+        CHECK(k->len > 0);
+    }
+    k->data[k->len - 1]++;
+}
+
+uint64_t schema_hash(struct bytes key)
+{
+    return bytes_hash(key);
+}
+
+/* --- keys, read ------------------------------------------------------------------------------ */
+
+static uint64_t schema_number(const char *at, size_t len)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < len; i++) {
+        value = value << 8 | (unsigned char)at[i];
+    }
+    return value;
+}
+
+static bool schema_is(struct bytes raw, char table, size_t len_min, size_t len_max)
+{
+    return raw.len >= len_min && raw.len <= len_max && raw.ptr[0] == table;
+}
+
+enum err schema_parse_kv(struct bytes raw, struct bytes *ret_key)
+{
+    if (!schema_is(raw, SCHEMA_KV, 2, 1 + KV_KEY_MAX)) {
+        return ERR_CORRUPT;
+    }
+    *ret_key = bytes_slice(raw, 1, raw.len);
+    return OK;
+}
+
+enum err schema_parse_deletion(struct bytes raw, uint64_t *ret_index, struct bytes *ret_key)
+{
+    if (!schema_is(raw, SCHEMA_DELETION, 10, 9 + KV_KEY_MAX)) {
+        return ERR_CORRUPT;
+    }
+    *ret_index = schema_number(raw.ptr + 1, 8);
+    *ret_key = bytes_slice(raw, 9, raw.len);
+    return OK;
+}
+
+enum err schema_parse_change(struct bytes raw, uint64_t *ret_index, uint32_t *ret_n)
+{
+    if (!schema_is(raw, SCHEMA_CHANGE, 13, 13)) {
+        return ERR_CORRUPT;
+    }
+    *ret_index = schema_number(raw.ptr + 1, 8);
+    *ret_n = (uint32_t)schema_number(raw.ptr + 9, 4);
+    return OK;
+}
+
+enum err schema_parse_history(struct bytes raw, uint64_t *ret_index, uint32_t *ret_n)
+{
+    if (!schema_is(raw, SCHEMA_HISTORY, 21, 21)) {
+        return ERR_CORRUPT;
+    }
+    *ret_index = ~schema_number(raw.ptr + 9, 8);
+    *ret_n = (uint32_t)schema_number(raw.ptr + 17, 4);
+    return OK;
+}
+
+/* --- rows ------------------------------------------------------------------------------------ */
+
+/* u8 kind, u64 modify_index; a live one also u64 create_index, u64 lock_index, u64 flags,
+ * bytes session, and the value to the end. */
+void schema_row_encode(struct buf *out, const struct kv_row *row)
+{
+    CHECK(row->session.len <= SCHEMA_SESSION_MAX && row->value.len <= KV_VALUE_MAX);
+    buf_clear(out);
+    pack_u8(out, row->dead ? SCHEMA_ROW_DEAD : SCHEMA_ROW_LIVE);
+    pack_u64(out, row->modify_index);
+    if (row->dead) {
+        return;
+    }
+    pack_u64(out, row->create_index);
+    pack_u64(out, row->lock_index);
+    pack_u64(out, row->flags);
+    pack_bytes(out, row->session);
+    buf_put(out, row->value);
+}
+
+enum err schema_row_decode(struct bytes data, struct kv_row *ret_row)
+{
+    struct unpack in = {.rest = data};
+    uint8_t kind = unpack_u8(&in);
+    struct kv_row row = {
+        .key = ret_row->key,
+        .dead = kind == SCHEMA_ROW_DEAD,
+        .modify_index = unpack_u64(&in),
+    };
+    if (kind == SCHEMA_ROW_LIVE) {
+        row.create_index = unpack_u64(&in);
+        row.lock_index = unpack_u64(&in);
+        row.flags = unpack_u64(&in);
+        row.session = unpack_bytes(&in, SCHEMA_SESSION_MAX);
+        row.value = unpack_raw(&in, in.rest.len);
+    } else if (kind != SCHEMA_ROW_DEAD) {
+        return ERR_CORRUPT;
+    }
+    if (!unpack_done(&in) || row.value.len > KV_VALUE_MAX) {
+        return ERR_CORRUPT;
+    }
+    *ret_row = row;
+    return OK;
+}
+
+/* --- meta ------------------------------------------------------------------------------------ */
+
+void schema_meta_encode(const struct schema_meta *meta, char ret_data[SCHEMA_META_LEN])
+{
+    const uint64_t numbers[] = {
+        meta->applied, meta->kv_index, meta->kv_reaped, meta->history_oldest, meta->history_bytes,
+    };
+    _Static_assert(SCHEMA_META_LEN == 2 + sizeof(numbers), "version and numbers");
+    ret_data[0] = SCHEMA_META;
+    ret_data[1] = SCHEMA_VERSION;
+    for (size_t i = 0; i < SCHEMA_META_LEN - 2; i++) {
+        ret_data[2 + i] = (char)(numbers[i / 8] >> (8 * (i % 8)));
+    }
+}
+
+enum err schema_meta_decode(struct bytes data, struct schema_meta *ret_meta)
+{
+    if (data.len < 2 || data.ptr[0] != SCHEMA_META) {
+        return ERR_CORRUPT;
+    }
+    if (data.ptr[1] != SCHEMA_VERSION) {
+        return ERR_VERSION;
+    }
+    struct unpack in = {.rest = bytes_slice(data, 2, data.len)};
+    struct schema_meta meta = {
+        .applied = unpack_u64(&in),
+        .kv_index = unpack_u64(&in),
+        .kv_reaped = unpack_u64(&in),
+        .history_oldest = unpack_u64(&in),
+        .history_bytes = unpack_u64(&in),
+    };
+    if (!unpack_done(&in)) {
+        return ERR_CORRUPT;
+    }
+    *ret_meta = meta;
+    return OK;
+}

@@ -1,0 +1,297 @@
+#include "store/view.h"
+
+#include "core/base/check.h"
+#include "core/base/mem.h"
+#include "store/view_private.h"
+
+#include <stdlib.h>
+
+struct view {
+    struct rocks *db;
+    struct rocks_snapshot *snapshot;
+    struct schema_meta meta;
+    atomic_uint refs;
+};
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+struct view *view_new(struct rocks *db, const struct schema_meta *meta)
+{
+    struct view *v = mem_alloc(sizeof(*v));
+    *v = (struct view){.db = db, .snapshot = rocks_snapshot_new(db), .meta = *meta};
+    atomic_init(&v->refs, 1);
+    return v;
+}
+
+struct view *view_ref(struct view *v)
+{
+    CHECK(atomic_fetch_add_explicit(&v->refs, 1, memory_order_relaxed) > 0);
+    return v;
+}
+
+void view_unref(struct view *v)
+{
+    if (v == NULL) {
+        return;
+    }
+    unsigned before = atomic_fetch_sub_explicit(&v->refs, 1, memory_order_acq_rel);
+    CHECK(before > 0);
+    if (before == 1) {
+        rocks_snapshot_free(v->snapshot);
+        free(v);
+    }
+}
+
+uint64_t view_index(const struct view *v)
+{
+    return v->meta.applied;
+}
+
+uint64_t view_kv_index(const struct view *v)
+{
+    return v->meta.kv_index > 0 ? v->meta.kv_index : 1;
+}
+
+uint64_t view_kv_reaped(const struct view *v)
+{
+    return v->meta.kv_reaped;
+}
+
+uint64_t view_history_oldest(const struct view *v)
+{
+    return v->meta.history_oldest;
+}
+
+/* --- rows ------------------------------------------------------------------------------------ */
+
+void view_pin_close(struct view_pin *pin)
+{
+    struct rocks_slice slice = {.pinned = pin->slice};
+    rocks_slice_close(&slice);
+    pin->slice = NULL;
+}
+
+enum err view_kv_get(struct view *v, struct bytes key, struct view_pin *pin, struct kv_row *ret_row)
+{
+    view_pin_close(pin);
+    if (key.len > KV_KEY_MAX) {
+        return ERR_NOT_FOUND;
+    }
+    struct schema_key k;
+    schema_key_kv(&k, key);
+    struct rocks_slice slice = {0};
+    enum err e = rocks_get(v->db, v->snapshot, schema_key_view(&k), &slice, NULL);
+    if (e != OK) {
+        return e;
+    }
+    struct kv_row row = {.key = key};
+    e = schema_row_decode(slice.value, &row);
+    if (e != OK) {
+        rocks_slice_close(&slice);
+        return e;
+    }
+    pin->slice = slice.pinned;
+    *ret_row = row;
+    return OK;
+}
+
+struct kv_scan {
+    struct rocks_iter *iter; /* NULL: the prefix is longer than any key */
+    bool fresh;              /* the iterator stands on a row that was not given out yet */
+};
+
+struct kv_scan *kv_scan_open(struct view *v, struct bytes prefix)
+{
+    struct kv_scan *scan = mem_alloc(sizeof(*scan));
+    *scan = (struct kv_scan){.fresh = true};
+    if (prefix.len > KV_KEY_MAX) {
+        return scan;
+    }
+    struct schema_key from;
+    schema_key_kv(&from, prefix);
+    struct schema_key to = from;
+    schema_key_end(&to);
+    scan->iter = rocks_iter_new(v->db, v->snapshot, schema_key_view(&from), schema_key_view(&to));
+    rocks_iter_first(scan->iter);
+    return scan;
+}
+
+enum err kv_scan_next(struct kv_scan *scan, struct kv_row *ret_row)
+{
+    if (scan->iter == NULL) {
+        return ERR_NOT_FOUND;
+    }
+    if (!scan->fresh && rocks_iter_valid(scan->iter)) {
+        rocks_iter_next(scan->iter);
+    }
+    scan->fresh = false;
+    if (!rocks_iter_valid(scan->iter)) {
+        enum err e = rocks_iter_error(scan->iter, NULL);
+        return e == OK ? ERR_NOT_FOUND : e;
+    }
+    struct kv_row row = {0};
+    enum err e = schema_parse_kv(rocks_iter_key(scan->iter), &row.key);
+    if (e == OK) {
+        e = schema_row_decode(rocks_iter_value(scan->iter), &row);
+    }
+    if (e == OK) {
+        *ret_row = row;
+    }
+    return e;
+}
+
+void kv_scan_seek(struct kv_scan *scan, struct bytes key)
+{
+    if (scan->iter == NULL) {
+        return;
+    }
+    /* What is longer than any key comes behind its own beginning, and no key is in between. */
+    bool cut = key.len > KV_KEY_MAX;
+    struct schema_key k;
+    schema_key_kv(&k, cut ? bytes_slice(key, 0, KV_KEY_MAX) : key);
+    rocks_iter_seek(scan->iter, schema_key_view(&k));
+    if (cut && rocks_iter_valid(scan->iter) &&
+        bytes_equal(rocks_iter_key(scan->iter), schema_key_view(&k))) {
+        rocks_iter_next(scan->iter);
+    }
+    scan->fresh = true;
+}
+
+void kv_scan_close(struct kv_scan *scan)
+{
+    if (scan == NULL) {
+        return;
+    }
+    rocks_iter_free(scan->iter);
+    free(scan);
+}
+
+/* --- changes --------------------------------------------------------------------------------- */
+
+struct change_scan {
+    struct view *view; /* borrowed */
+    struct rocks_iter *iter;
+    bool fresh;
+    bool by_key;
+    struct rocks_slice slice; /* by key: the change at hand */
+    struct bytes key;         /* by key: owned */
+};
+
+static struct change_scan *
+change_scan_new(struct view *v, const struct schema_key *from, const struct schema_key *to)
+{
+    struct change_scan *scan = mem_alloc(sizeof(*scan));
+    *scan = (struct change_scan){
+        .view = v,
+        .iter = rocks_iter_new(v->db, v->snapshot, schema_key_view(from), schema_key_view(to)),
+        .fresh = true,
+    };
+    rocks_iter_first(scan->iter);
+    return scan;
+}
+
+enum err change_scan_open(struct view *v, uint64_t after, struct change_scan **ret_scan)
+{
+    if (after < v->meta.history_oldest) {
+        return ERR_COMPACTED;
+    }
+    /* An index of the future: there is nothing behind it, and no overflow either. */
+    uint64_t start = after < v->meta.applied ? after : v->meta.applied;
+    struct schema_key from;
+    struct schema_key to;
+    schema_key_change(&from, start + 1, 0);
+    schema_key_change(&to, v->meta.applied + 1, 0);
+    *ret_scan = change_scan_new(v, &from, &to);
+    return OK;
+}
+
+struct change_scan *change_scan_open_key(struct view *v, struct bytes key)
+{
+    struct schema_key from;
+    struct schema_key to;
+    uint64_t hash = schema_hash(key);
+    /* Newest first; trimmed ones are behind the end, so that nobody walks over them. */
+    schema_key_history(&from, hash, UINT64_MAX, 0);
+    schema_key_history(&to, hash, v->meta.history_oldest, 0);
+    struct change_scan *scan = change_scan_new(v, &from, &to);
+    scan->by_key = true;
+    scan->key = (struct bytes){mem_dup(key.ptr == NULL ? "" : key.ptr, key.len), key.len};
+    return scan;
+}
+
+static enum err change_scan_row(struct change_scan *scan, struct change *ret_change)
+{
+    enum err e = change_decode(rocks_iter_value(scan->iter), ret_change);
+    return e != OK ? e
+                   : schema_parse_change(rocks_iter_key(scan->iter), &ret_change->index,
+                                         &ret_change->n);
+}
+
+static enum err change_scan_link(struct change_scan *scan, struct change *ret_change)
+{
+    struct change c;
+    uint64_t index = 0;
+    uint32_t n = 0;
+    enum err e = schema_parse_history(rocks_iter_key(scan->iter), &index, &n);
+    if (e != OK) {
+        return e;
+    }
+    struct schema_key k;
+    schema_key_change(&k, index, n);
+    e = rocks_get(scan->view->db, scan->view->snapshot, schema_key_view(&k), &scan->slice, NULL);
+    if (e != OK) {
+        /* The link without its change: both are written and trimmed in one batch. */
+        return e == ERR_NOT_FOUND ? ERR_CORRUPT : e;
+    }
+    e = change_decode(scan->slice.value, &c);
+    if (e == OK) {
+        c.index = index;
+        c.n = n;
+        *ret_change = c;
+    }
+    return e;
+}
+
+/* Keys may share a hash. */
+static bool change_scan_wants(const struct change_scan *scan, const struct change *c)
+{
+    if (!scan->by_key) {
+        return true;
+    }
+    return c->op == CHANGE_DELETE_PREFIX ? bytes_begins(scan->key, c->key)
+                                         : bytes_equal(scan->key, c->key);
+}
+
+enum err change_scan_next(struct change_scan *scan, struct change *ret_change)
+{
+    for (;;) {
+        if (!scan->fresh && rocks_iter_valid(scan->iter)) {
+            rocks_iter_next(scan->iter);
+        }
+        scan->fresh = false;
+        if (!rocks_iter_valid(scan->iter)) {
+            enum err e = rocks_iter_error(scan->iter, NULL);
+            return e == OK ? ERR_NOT_FOUND : e;
+        }
+        struct change c = {0};
+        enum err e = scan->by_key ? change_scan_link(scan, &c) : change_scan_row(scan, &c);
+        if (e != OK) {
+            return e;
+        }
+        if (change_scan_wants(scan, &c)) {
+            *ret_change = c;
+            return OK;
+        }
+    }
+}
+
+void change_scan_close(struct change_scan *scan)
+{
+    if (scan == NULL) {
+        return;
+    }
+    rocks_iter_free(scan->iter);
+    rocks_slice_close(&scan->slice);
+    free((void *)(uintptr_t)scan->key.ptr);
+    free(scan);
+}
