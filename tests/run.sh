@@ -1,0 +1,243 @@
+#!/bin/sh
+# All tests, or some kinds of them; ends with one line `N passed, N failed`.
+#
+#     sh tests/run.sh                    everything but the benchmarks
+#     sh tests/run.sh KIND [ARGUMENT]    one kind alone:
+#
+# tidy           the rules no compiler holds, clang-format, clang-tidy
+# unit [NAME]    unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
+# contract       the KV contract and the wake-up matrix against a real server
+# stream         validators of the change stream over random workloads
+# bad-input      hostile and broken clients, broken data directories
+# kill [ROUNDS]  kill -9 under load (20 rounds)
+# interop        curl, npm packages, Chromium and Debian's consul as clients
+# fuzz [SECONDS] each fuzzer for so long (10)
+# tsan           unit tests and a server under ThreadSanitizer
+# quickstart     the README's first command, twice
+# bench          benchmarks beside their peers (not part of everything)
+set -u
+cd "$(dirname "$0")/.." || exit 1
+. examples/setup.sh
+
+out=$PWD/build-tests
+mkdir -p "$out"
+export PYTHONDONTWRITEBYTECODE=1
+export ASAN_OPTIONS="abort_on_error=1:detect_stack_use_after_return=1:${ASAN_OPTIONS:-}"
+export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:${UBSAN_OPTIONS:-}"
+export TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp:halt_on_error=1:${TSAN_OPTIONS:-}"
+
+# A build directory of its own for each purpose; configured once, brought up to date each time.
+# need_build NAME TARGET... ; says what the compiler said when it fails.
+need_build() {
+    name=$1
+    shift
+    case $name in
+    build) set -- --buildtype=release -- "$@" ;;
+    build-asan) set -- -Db_sanitize=address,undefined -Db_lundef=false -- "$@" ;;
+    build-tsan) set -- -Db_sanitize=thread -Db_lundef=false -- "$@" ;;
+    build-clang)
+        set -- -Db_sanitize=address,undefined -Db_lundef=false -Dfuzz=true -- "$@"
+        export CC=clang
+        ;;
+    esac
+    options=
+    while [ "$1" != -- ]; do
+        options="$options $1"
+        shift
+    done
+    shift
+    # shellcheck disable=SC2086 # a list of words
+    [ -f "$name/build.ninja" ] || meson setup "$name" $options >"$out/$name.log" 2>&1 &&
+        ninja -C "$name" "$@" >"$out/$name.log" 2>&1 || {
+        unset CC
+        grep -v '^\[' "$out/$name.log" | head -n 60 | sed 's/^/# /'
+        echo "not ok build of $name"
+        return 1
+    }
+    unset CC
+}
+
+# Runs scripts one after another against the server of build directory $1.
+# scripts BUILD SECONDS SCRIPT [ARGUMENT...]
+script() {
+    build=$1 seconds=$2
+    shift 2
+    HERALD=$PWD/$build/herald timeout "$seconds" python3 "$@"
+    code=$?
+    [ $code -ne 124 ] || echo "not ok $1 ended within $seconds s"
+    return $code
+}
+
+scripts() {
+    pattern=$1
+    shift
+    for file in $pattern; do
+        [ -f "$file" ] && script "$@" "$file"
+    done
+}
+
+kind_tidy() {
+    need_build build-clang || return
+    python3 tests/tidy.py build-clang
+}
+
+kind_unit() {
+    need_build build-asan || return
+    # shellcheck disable=SC2086 # no name: all
+    python3 tests/lib/unit.py build-asan $1
+}
+
+kind_contract() {
+    need_build build-asan herald || return
+    scripts 'tests/process/kv_contract.py tests/process/wakeup_matrix.py' build-asan 300
+}
+
+kind_stream() {
+    need_build build-asan herald || return
+    scripts 'tests/stream/*.py' build-asan 300
+}
+
+kind_bad_input() {
+    need_build build-asan herald || return
+    scripts 'tests/process/raw_http.py tests/process/bad_input.py' build-asan 300
+}
+
+kind_kill() {
+    need_build build herald || return
+    script build 1800 tests/process/kill.py "${1:-20}"
+}
+
+kind_interop() {
+    need_build build-asan herald || return
+    sh tests/interop/setup.sh "$out" >"$out/interop-setup.log" 2>&1 || {
+        tail -n 20 "$out/interop-setup.log" | sed 's/^/# /'
+        echo "not ok setting up the clients"
+    }
+    PATH="$out/bin:$PATH" scripts 'tests/interop/*.py' build-asan 300
+}
+
+kind_fuzz() {
+    targets=$(sed -n "s/^  \['\([a-z0-9_]*\)',.*/fuzz_\1/p" tests/fuzz/meson.build)
+    # shellcheck disable=SC2046,SC2086 # lists of words
+    need_build build-clang $(printf 'tests/fuzz/%s ' $targets) || return
+    for target in $targets; do
+        corpus=build-clang/corpus/$target seeds=tests/fuzz/corpus/${target#fuzz_}
+        mkdir -p "$corpus"
+        [ -d "$seeds" ] || seeds=
+        # shellcheck disable=SC2086 # no seeds: no argument
+        if ./build-clang/tests/fuzz/"$target" -max_total_time="${1:-10}" -timeout=10 \
+            -rss_limit_mb=2048 -artifact_prefix=build-clang/crash-$target- -verbosity=0 \
+            -print_final_stats=1 "$corpus" $seeds >"$out/$target.log" 2>&1; then
+            echo "ok $target $(sed -n 's/^stat::number_of_executed_units: */runs: /p' \
+                "$out/$target.log")"
+        else
+            tail -n 60 "$out/$target.log" | sed 's/^/# /'
+            echo "not ok $target"
+        fi
+    done
+}
+
+kind_tsan() {
+    need_build build-tsan || return
+    python3 tests/lib/unit.py build-tsan
+    HERALD_TEST_SLOW=4 scripts 'tests/process/wakeup_matrix.py' build-tsan 300
+}
+
+kind_quickstart() {
+    for round in first second; do
+        if timeout 900 sh examples/quickstart.sh --once >"$out/quickstart-$round" 2>&1; then
+            echo "ok the $round run of the quick start"
+        else
+            sed 's/^/# /' "$out/quickstart-$round"
+            echo "not ok the $round run of the quick start"
+        fi
+    done
+}
+
+kind_bench() {
+    need_build build || return
+    sh tests/bench/run.sh "$@"
+}
+
+# Prints failures as they come, with what was said since the test before, and counts at the end.
+follow() {
+    awk -v name="$1" -v counts="$2" -v red="$red" -v plain="$plain" '
+        /^ok / { passed++; held = 0; next }
+        /^skip / { skipped++; held = 0; print "    " $0; next }
+        /^not ok / {
+            failed++
+            for (i = held > 60 ? held - 60 : 0; i < held; i++) print "    " text[i]
+            print "    " red $0 plain
+            held = 0
+            next
+        }
+        { text[held++] = $0 }
+        END {
+            print name, passed + 0, failed + 0, skipped + 0, held + 0 >counts
+            for (i = held > 60 ? held - 60 : 0; i < held; i++) last = last "    " text[i] "\n"
+            printf "%s", last >(counts ".rest")
+        }'
+}
+
+passed=0 failed=0 skipped=0
+run_kind() {
+    kind=$1 argument=${2:-}
+    step "$kind $argument"
+    began=$(date +%s)
+    rm -f "$out/status"
+    {
+        "kind_$(echo "$kind" | tr - _)" "$argument" 2>&1
+        echo $? >"$out/status"
+    } | tee "$out/$kind.log" | follow "$kind" "$out/counts"
+    read -r _ p f s _ <"$out/counts"
+    if [ "$(cat "$out/status")" != 0 ] && [ "$f" = 0 ] || [ $((p + f + s)) = 0 ]; then
+        cat "$out/counts.rest"
+        say "    ${red}not ok $kind as a whole$plain (exit code $(cat "$out/status"))"
+        f=$((f + 1))
+    fi
+    say "    $p passed, $f failed, $s skipped, $(($(date +%s) - began)) s"
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+}
+
+packages_of() {
+    case $1 in
+    tidy) echo git python3 clang clang-format clang-tidy libclang-rt-dev libcriterion-dev ;;
+    unit | tsan) echo python3 libcriterion-dev ;;
+    fuzz) echo clang libclang-rt-dev libcriterion-dev ;;
+    contract | stream | bad-input | kill) echo python3 ;;
+    interop)
+        echo python3 chromium
+        command -v node >/dev/null || echo nodejs
+        command -v npm >/dev/null || echo npm
+        ;;
+    esac
+}
+
+kinds="tidy unit contract stream bad-input kill interop fuzz tsan quickstart"
+case ${1:-} in
+-h | --help)
+    sed -n '2,/^set/s/^# \{0,1\}//p' tests/run.sh | sed '$d'
+    exit 0
+    ;;
+esac
+for kind in ${1:-$kinds}; do
+    case " $kinds bench " in
+    *" $kind "*) ;;
+    *) die "there is no kind of test called $kind; sh tests/run.sh --help lists them" ;;
+    esac
+done
+
+began=$(date +%s)
+need_build_packages
+# shellcheck disable=SC2046 # a list of words
+need_packages $(for kind in ${1:-$kinds}; do packages_of "$kind"; done | tr ' ' '\n' | sort -u)
+if [ $# -gt 0 ]; then
+    run_kind "$1" "${2:-}"
+else
+    for kind in $kinds; do
+        run_kind "$kind"
+    done
+fi
+step "$(($(date +%s) - began)) s in all; what each kind said is in build-tests/"
+say "$passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ] && [ $((passed + skipped)) -gt 0 ]
