@@ -40,12 +40,11 @@ enum err change_decode(struct bytes data, struct change *ret_change)
 {
     struct unpack in = {.rest = data};
     uint8_t version = unpack_u8(&in);
-    struct change c = {
-        .topic = (enum change_topic)unpack_u8(&in),
-        .op = (enum change_op)unpack_u8(&in),
-        .time_ms = unpack_u64(&in),
-        .key = unpack_bytes(&in, KV_KEY_MAX),
-    };
+    struct change c = {0};
+    c.topic = (enum change_topic)unpack_u8(&in);
+    c.op = (enum change_op)unpack_u8(&in);
+    c.time_ms = unpack_u64(&in);
+    c.key = unpack_bytes(&in, KV_KEY_MAX);
     if (version != CHANGE_VERSION || c.topic != CHANGE_KV || c.op < CHANGE_SET ||
         c.op > CHANGE_DELETE_PREFIX) {
         return ERR_CORRUPT;

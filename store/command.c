@@ -130,7 +130,8 @@ enum err command_decode(struct bytes data, struct command *ret_command)
 {
     struct unpack in = {.rest = data};
     uint8_t version = unpack_u8(&in);
-    struct command c = {.type = (enum command_type)unpack_u8(&in), .time_ms = unpack_u64(&in)};
+    struct command c = {.type = (enum command_type)unpack_u8(&in)};
+    c.time_ms = unpack_u64(&in);
     if (in.failed || version != COMMAND_VERSION) {
         return ERR_INVALID;
     }

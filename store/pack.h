@@ -3,6 +3,7 @@
  * Owner    what a reader gives out borrows from its input.
  * Errors   a writer's buffer has room (buf_put); a reader that runs past its end gives zeros and
  *          remembers: ask unpack_done() once, at the end.
+ * Order    read field by field in statements: an initializer may call in any order.
  * Threads  any; nothing is shared.
  */
 #ifndef STORE_PACK_H

@@ -174,11 +174,8 @@ enum err schema_row_decode(struct bytes data, struct kv_row *ret_row)
 {
     struct unpack in = {.rest = data};
     uint8_t kind = unpack_u8(&in);
-    struct kv_row row = {
-        .key = ret_row->key,
-        .dead = kind == SCHEMA_ROW_DEAD,
-        .modify_index = unpack_u64(&in),
-    };
+    struct kv_row row = {.key = ret_row->key, .dead = kind == SCHEMA_ROW_DEAD};
+    row.modify_index = unpack_u64(&in);
     if (kind == SCHEMA_ROW_LIVE) {
         row.create_index = unpack_u64(&in);
         row.lock_index = unpack_u64(&in);
@@ -219,13 +216,12 @@ enum err schema_meta_decode(struct bytes data, struct schema_meta *ret_meta)
         return ERR_VERSION;
     }
     struct unpack in = {.rest = bytes_slice(data, 2, data.len)};
-    struct schema_meta meta = {
-        .applied = unpack_u64(&in),
-        .kv_index = unpack_u64(&in),
-        .kv_reaped = unpack_u64(&in),
-        .history_oldest = unpack_u64(&in),
-        .history_bytes = unpack_u64(&in),
-    };
+    struct schema_meta meta;
+    meta.applied = unpack_u64(&in);
+    meta.kv_index = unpack_u64(&in);
+    meta.kv_reaped = unpack_u64(&in);
+    meta.history_oldest = unpack_u64(&in);
+    meta.history_bytes = unpack_u64(&in);
     if (!unpack_done(&in)) {
         return ERR_CORRUPT;
     }
