@@ -17,7 +17,10 @@
 #include "store/command.h"
 #include "store/view.h"
 
+#include <stdatomic.h>
+
 struct store;
+struct reader_news;
 
 struct store_options {
     const char *data_dir; /* NULL: in memory, gone at the end (-dev) */
@@ -49,6 +52,11 @@ struct store_reader {
     struct loop *loop;
     struct view *view;
     struct store_reader *next;
+    _Atomic(struct reader_news *) inbox; /* newest first */
+    struct reader_news *retired;         /* views that this turn may still hold */
+    struct mail kick;
+    atomic_bool kicked;
+    bool delivering;
 };
 
 /* All readers are opened before their loops run, and closed after those have stopped. */
@@ -75,6 +83,7 @@ struct proposal {
     uint64_t index;
     /* private */
     struct mail mail;
+    struct store *store;
     struct loop *loop;
     char *command;
     size_t command_len;

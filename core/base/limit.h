@@ -79,6 +79,42 @@
 #define PROPOSALS_MAX          65536U
 #define PROPOSAL_BYTES_MAX     MIB(256)
 
+/* Entries of one group commit: what one synced write and one round of applying take. */
+#define GROUP_ENTRIES_MAX 8192U
+#define GROUP_BYTES_MAX   MIB(16)
+
+/* --- Raft (store/replica) ------------------------------------------------------------------- */
+
+#define RAFT_ELECTION_MS       1000U
+#define RAFT_HEARTBEAT_MS      100U
+/* Entries on their way to one follower; the library's own 32 would stop every larger group. */
+#define RAFT_INFLIGHT_MAX      8192U
+/* An encoded configuration: far above what any cluster of ours has. */
+#define RAFT_CONFIGURATION_MAX KIB(64)
+/* A deadline of the engine is never nearer than this, so that it cannot spin. */
+#define RAFT_TICK_MIN_MS       5U
+
+/* --- the data disk (store/datadir) ---------------------------------------------------------- */
+
+/* Writes are refused when less than a 16th of the disk is free, within these bounds. */
+#define DISK_RESERVE_PART    16U
+#define DISK_RESERVE_MIN     MIB(1)
+#define DISK_RESERVE_MAX     MIB(256)
+/* How often the disk is asked for its free space while nothing is written; before each group it is
+ * asked anyway. */
+#define DISK_LOOK_MS         1000U
+/* How long after a log write that found no room it is tried again. */
+#define DISK_RETRY_MS        200U
+/* The state is made durable after so many bytes of commands (a 16th of the disk at most), or so
+ * long after the first command that is not. */
+#define STATE_FLUSH_BYTES    MIB(64)
+#define STATE_FLUSH_MS       30000U
+/* How long after a full disk the state database is tried again. */
+#define STATE_RETRY_MS       100U
+/* Steps of trimming the history follow each other at this distance while there is more to do. */
+#define HISTORY_TRIM_MORE_MS 20U
+#define HISTORY_TRIM_IDLE_MS 5000U
+
 /* --- JSON ----------------------------------------------------------------------------------- */
 
 #define JSON_DEPTH_MAX 64U
