@@ -1,0 +1,51 @@
+/* The data directory: who may use it, of which version it is, and how much room its disk has.
+ *
+ *     VERSION    one line, written once and never half
+ *     LOCK       locked while a server uses the directory
+ *     log/       the Raft log (store/replica/journal.h)
+ *     log.mark   how far the log was durable at least
+ *     state/     the replicated state (store/state.h)
+ *
+ * Owner    datadir_open() -> datadir_close().
+ * Errors   ERR_READ_ONLY, ERR_DENIED, ERR_IN_USE, ERR_VERSION, ERR_NO_SPACE, ERR_INVALID (not a
+ *          directory), ERR_IO; `why` names the path and what to do.
+ * Threads  none for open and close; datadir_space() from any.
+ */
+#ifndef STORE_DATADIR_H
+#define STORE_DATADIR_H
+
+#include "core/base/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct datadir {
+    /* read-only */
+    char *path;
+    char *log_path;
+    char *mark_path;
+    char *state_path;
+    /* private */
+    int lock_fd;
+};
+
+/* Creates what is missing, parents included. */
+enum err datadir_open(const char *path, struct datadir *ret_dir, struct reason *why) ERR_MUST_USE;
+void datadir_close(struct datadir *dir);
+
+struct datadir_space {
+    uint64_t free;  /* bytes that this process may still write */
+    uint64_t total; /* size of the file system */
+};
+
+enum err datadir_space(const struct datadir *dir, struct datadir_space *ret_space) ERR_MUST_USE;
+
+/* Free bytes below which writes are refused, and above which they are taken again. The reserve is
+ * what the databases need to put aside what they hold in memory; it scales with small disks. */
+uint64_t datadir_reserve(const struct datadir_space *space);
+uint64_t datadir_reserve_end(const struct datadir_space *space);
+
+/* Makes the directory's own entries durable: after files were created or renamed in it. */
+enum err datadir_sync(const char *path, struct reason *why) ERR_MUST_USE;
+
+#endif
