@@ -46,8 +46,8 @@ need_debian() {
     command -v apt-get >/dev/null ||
         die "this script knows Debian 12 and newer only. Elsewhere install a C compiler," \
             "meson, ninja, libevent, libwebsockets (with its libuv plugin), libuv, jansson," \
-            "RocksDB, zlib and libraft $raft_version_min (the cowsql fork), then:" \
-            "meson setup build && meson compile -C build"
+            "RocksDB, zlib and libraft $raft_version_min (the cowsql fork), then: meson setup build &&" \
+            "meson compile -C build"
 }
 
 installed() {
