@@ -14,7 +14,7 @@
 # fuzz [SECONDS] each fuzzer for so long (10)
 # tsan           unit tests and a server under ThreadSanitizer
 # quickstart     the README's first command, twice
-# bench          benchmarks beside their peers (not part of everything)
+# bench [OPTION...] benchmarks beside their peers (not part of everything); --quick, --only NAME
 set -u
 cd "$(dirname "$0")/.." || exit 1
 . examples/setup.sh
@@ -154,11 +154,6 @@ kind_quickstart() {
     done
 }
 
-kind_bench() {
-    need_build build || return
-    sh tests/bench/run.sh "$@"
-}
-
 # Prints failures as they come, with what was said since the test before, and counts at the end.
 follow() {
     awk -v name="$1" -v counts="$2" -v red="$red" -v plain="$plain" '
@@ -216,7 +211,7 @@ packages_of() {
 kinds="tidy unit contract stream bad-input kill interop fuzz tsan quickstart"
 case ${1:-} in
 -h | --help)
-    sed -n '2,/^set/s/^# \{0,1\}//p' tests/run.sh | sed '$d'
+    sed -n '2,/^set/s/^# \{0,1\}//p' tests/run.sh
     exit 0
     ;;
 esac
@@ -226,6 +221,12 @@ for kind in ${1:-$kinds}; do
     *) die "there is no kind of test called $kind; sh tests/run.sh --help lists them" ;;
     esac
 done
+
+# Benchmarks measure and print a table: nothing of it is counted as passed or failed.
+if [ "${1:-}" = bench ]; then
+    shift
+    exec sh tests/bench/run.sh "$@"
+fi
 
 began=$(date +%s)
 need_build_packages

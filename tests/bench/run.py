@@ -108,7 +108,7 @@ def verdict(text, met):
     return "%s: %s" % (text, "met" if met else "missed")
 
 
-# --- servers ----------------------------------------------------------------------------------------
+# --- servers
 
 class Server:
     """A process with an HTTP port and, maybe, a directory; fresh at each start."""
@@ -260,11 +260,11 @@ def stop(servers):
         s.stop()
 
 
-# --- figures ----------------------------------------------------------------------------------------
+# --- figures
 
-def ratio_text(m, name, key, inverse=False):
+def ratio(m, name, key):
     a, b = m["herald"][key], m[name][key]
-    return (b / a if inverse else a / b) if a and b else 0.0
+    return a / b if a and b else 0.0
 
 
 def figure_get(run):
@@ -275,17 +275,18 @@ def figure_get(run):
             s.load("seed")
     m = run.turns("get", {n: (lambda s=s: s.load("get")) for n, s in servers.items()})
     stop(servers)
-    for name, label in (("consul", "Consul"), ("etcd", "etcd (JSON gateway)"),
-                        ("bare", "bare HTTP program")):
-        if name in m:
-            r = ratio_text(m, name, "per_s")
-            run.row("KV GET, 64 connections, requests/s", number(m["herald"]["per_s"]),
-                    "%s %s" % (label, number(m[name]["per_s"])), "%.2fx" % r,
-                    verdict("3.5x Consul", r >= 3.5) if name == "consul" else "",
-                    verdict("0.85x bare", r >= 0.85) if name == "bare" else "")
-            c = ratio_text(m, name, "server_us")
-            run.row("the same, server CPU per request, us", number(m["herald"]["server_us"]),
-                    "%s %s" % (label, number(m[name]["server_us"])), "%.2fx" % c)
+    peers = [(n, label) for n, label in (("consul", "Consul"), ("etcd", "etcd (JSON gateway)"),
+                                         ("bare", "bare HTTP program")) if n in m]
+    for name, label in peers:
+        r = ratio(m, name, "per_s")
+        run.row("KV GET, 64 connections, requests/s", number(m["herald"]["per_s"]),
+                "%s %s" % (label, number(m[name]["per_s"])), "%.2fx" % r,
+                verdict("3.5x Consul", r >= 3.5) if name == "consul" else "",
+                verdict("0.85x bare", r >= 0.85) if name == "bare" else "")
+    for name, label in peers:
+        run.row("KV GET, server CPU per request, us", number(m["herald"]["server_us"]),
+                "%s %s" % (label, number(m[name]["server_us"])),
+                "%.2fx" % ratio(m, name, "server_us"))
 
 
 def sync_limit(run, group):
@@ -293,7 +294,7 @@ def sync_limit(run, group):
 
 
 def put_row(run, m, name, label, figure, targets):
-    r = ratio_text(m, name, "per_s")
+    r = ratio(m, name, "per_s")
     must, aim = targets if name == "consul" else (None, None)
     run.row(figure, number(m["herald"]["per_s"]), "%s %s" % (label, number(m[name]["per_s"])),
             "%.2fx" % r, verdict("%gx Consul" % must, r >= must) if must else "",
@@ -349,7 +350,7 @@ def wake_rows(run, m, waiters, keys):
         what = "{:,} PUTs wake {:,} queries, a key each".format(waiters, waiters)
     for name, label in (("consul", "Consul"), ("bare", "bare broadcaster")):
         if name in m:
-            r = ratio_text(m, name, "p99_ms")
+            r = ratio(m, name, "p99_ms")
             judged = name == "bare" and keys == "one" and waiters == 5000
             run.row(what + ", p99 ms", number(m["herald"]["p99_ms"]),
                     "%s %s" % (label, number(m[name]["p99_ms"])), "%.2fx" % r,
@@ -389,7 +390,7 @@ def figure_fresh(run):
             if keys == "one":
                 run.row("idle server, resident MiB", number(h["idle_mib"]),
                         "%s %s" % (name.capitalize(), number(m[name]["idle_mib"])),
-                        "%.2fx" % ratio_text(m, name, "idle_mib"),
+                        "%.2fx" % ratio(m, name, "idle_mib"),
                         verdict("40 MiB", h["idle_mib"] <= 40),
                         verdict("20 MiB", h["idle_mib"] <= 20))
         consul = m.get("consul")
@@ -397,7 +398,7 @@ def figure_fresh(run):
                     waiters, "one key" if keys == "one" else "a key each"),
                 number(h["kib_per_waiter"]),
                 "Consul %s" % number(consul["kib_per_waiter"]) if consul else "",
-                "%.2fx" % ratio_text(m, "consul", "kib_per_waiter") if consul else "",
+                "%.2fx" % ratio(m, "consul", "kib_per_waiter") if consul else "",
                 verdict("6 KiB", h["kib_per_waiter"] <= 6),
                 verdict("2 KiB", h["kib_per_waiter"] <= 2))
 
