@@ -1,0 +1,343 @@
+"""Subscribers for the stream validators: threads that subscribe over WebSocket, SSE or NDJSON,
+read slowly or fast, go away at random, come back with their last complete cursor, and give every
+message to a truth.Checker."""
+
+import json
+import random
+import threading
+import time
+import urllib.parse
+
+import herald
+from truth import Checker
+
+KINDS = ["websocket", "websocket-url", "sse", "ndjson", "ndjson-batch"]
+
+
+class World:
+    """What all threads of one run share."""
+
+    def __init__(self, server):
+        self.server = server
+        self.epoch = None
+        self.stop = threading.Event()  # subscribers end, whatever they have
+        self.truth = None              # set when the last write is done
+        self.problems = []
+        self.lock = threading.Lock()
+        self.epochs = set()
+
+    def problem(self, why, *args):
+        with self.lock:
+            self.problems.append(why % args)
+
+
+class Gone(Exception):
+    """The connection ended, by us or by the server."""
+
+
+class Subscriber(threading.Thread):
+    """One client; over WebSocket it may have several subscriptions at once."""
+
+    def __init__(self, world, number, kind, filters, seed, flaky, slow, start):
+        super().__init__(name="%s-%d" % (kind, number), daemon=True)
+        self.world, self.kind, self.flaky, self.slow = world, kind, flaky, slow
+        self.dice = random.Random(seed)
+        self.checkers = [Checker("%s.%d" % (self.name, i), f) for i, f in enumerate(filters)]
+        self.start_mode = {c: start for c in self.checkers}
+        self.connections = 0
+        self.crash = None
+
+    # --- the life of the thread -------------------------------------------------------------
+
+    def run(self):
+        try:
+            while not self.finished():
+                self.connect_once()
+        except Exception as e:  # a broken client is a broken test
+            import traceback
+            self.crash = "%s: %s" % (self.name, traceback.format_exc())
+            self.world.problem("%s crashed: %r", self.name, e)
+
+    def connect_once(self):
+        talk = {"websocket": self.websocket, "websocket-url": self.websocket_url,
+                "sse": self.sse, "ndjson": self.ndjson, "ndjson-batch": self.ndjson}[self.kind]
+        try:
+            talk()
+        except (OSError, EOFError, Gone):
+            time.sleep(0.01 + 0.05 * self.dice.random())
+        for c in self.checkers:
+            c.dropped()
+
+    def finished(self):
+        """True when told to end, or when all that was written has come."""
+        if self.world.stop.is_set():
+            return True
+        truth = self.world.truth
+        if truth is None:
+            return False
+        return all(c.cursor is not None and c.waits_for(truth) is None for c in self.checkers)
+
+    def connection(self):
+        self.connections += 1
+        return herald.Connection(self.world.server.port, timeout=30,
+                                 receive_buffer=4096 if self.slow else None)
+
+    def pace(self, messages):
+        """Between two messages: rest if slow, go away if that is the plan."""
+        if self.slow and self.world.truth is None:
+            time.sleep(self.dice.choice([0, 0, 0.002, 0.02]))
+            if self.dice.random() < 0.01:
+                time.sleep(self.dice.uniform(0.2, 1.0))
+        if self.flaky and messages >= self.leave_after:
+            raise Gone()
+
+    def ready(self, readable):
+        """Waits for bytes; raises Gone when this thread is done."""
+        while not readable(0.1):
+            if self.finished():
+                raise Gone()
+
+    def met(self, epoch):
+        if epoch is not None:
+            self.world.epochs.add(epoch)
+            self.world.epoch = epoch
+
+    def plan(self):
+        self.leave_after = self.dice.choice([1, 2, 5, 20, 60, 200])
+
+    # --- asking -----------------------------------------------------------------------------
+
+    def how(self, c):
+        """(mode, cursor) of the next subscription of `c`."""
+        if c.cursor is not None and self.start_mode[c] == "resume":
+            return "resume", c.cursor
+        return self.start_mode[c], None
+
+    def begun(self, c, mode, cursor, after):
+        """The server accepted. `after` is where it says it starts, None if it does not."""
+        if mode == "resume":
+            c.started(cursor, after, "resumed")
+        elif mode != "snapshot":
+            c.started(None, after, mode)
+        if mode != "snapshot":
+            self.start_mode[c] = "resume"
+
+    def lost(self, c, asked, oldest):
+        c.compacted(asked, oldest)
+        self.start_mode[c] = self.dice.choice(["snapshot", "zero"])
+
+    def url_query(self, c, mode, cursor):
+        f = c.filter
+        q = {"topic": "kv"}
+        if f.key is not None:
+            q["key"] = f.key
+        elif f.prefix is not None:
+            q["prefix"] = f.prefix
+        if f.op:
+            q["filter"] = 'op == "%s"' % f.op
+        if mode == "zero":
+            q["index"] = 0
+        elif mode == "snapshot":
+            q["snapshot"] = "true"
+        elif mode == "resume":
+            if self.world.epoch and self.dice.random() < 0.5:
+                q["last_event_id"] = "%s:%d" % (self.world.epoch, cursor)
+            else:
+                q["index"] = cursor
+        return urllib.parse.urlencode(q)
+
+    # --- messages that all forms share ------------------------------------------------------
+
+    def message(self, c, kind, m):
+        if kind == "events":
+            c.batch(m["after"], m["through"], m["events"], m.get("part", False))
+        elif kind == "snapshot":
+            c.page(m["index"], m["items"], m["more"])
+            if not m["more"]:
+                self.start_mode[c] = "resume"
+        elif kind in ("mark", "live", "pause"):
+            if c.segments and c.pages is None:
+                c.bookmark(m["through"], kind)
+        elif kind == "compacted":
+            self.lost(c, m["asked"], m["oldest"])
+            raise Gone()
+        elif kind == "error":
+            raise herald_error(self, m)
+
+    # --- WebSocket --------------------------------------------------------------------------
+
+    def websocket(self):
+        with self.connection() as conn:
+            ws = herald.WebSocket(conn)
+            self.refused(ws.response)
+            if self.dice.random() < 0.5:
+                ws.send({"type": "hello", "client": self.name})
+            asked = {}
+            for i, c in enumerate(self.checkers, 1):
+                mode, cursor = self.how(c)
+                asked[i] = (c, mode, cursor)
+                ws.send(self.subscribe(c, i, mode, cursor))
+            self.credit = {}
+            self.websocket_read(ws, asked)
+
+    def subscribe(self, c, number, mode, cursor):
+        m = {"type": "subscribe", "id": number, "topic": "kv"}
+        f = c.filter
+        if f.key is not None:
+            m["key"] = f.key
+        elif f.prefix is not None:
+            m["prefix"] = f.prefix
+        if f.op:
+            m["filter"] = 'op == "%s"' % f.op
+        if mode == "zero":
+            m["from"] = {"index": 0}
+        elif mode == "resume":
+            m["from"] = {"index": cursor}
+            if self.world.epoch and self.dice.random() < 0.7:
+                m["from"]["epoch"] = self.world.epoch
+        elif mode == "snapshot":
+            m["snapshot"] = True
+        if self.dice.random() < 0.3:
+            m["credit"] = 50
+        if self.dice.random() < 0.4:
+            m["batch"] = {"max": self.dice.choice([1, 3, 128]),
+                          "wait_ms": self.dice.choice([0, 5, 50])}
+        self.credits = getattr(self, "credits", {})
+        self.credits[number] = m.get("credit")
+        return m
+
+    def websocket_url(self):
+        c = self.checkers[0]
+        mode, cursor = self.how(c)
+        with self.connection() as conn:
+            ws = herald.WebSocket(conn, "/v1/stream?" + self.url_query(c, mode, cursor))
+            self.refused(ws.response)
+            self.credits = {}
+            self.websocket_read(ws, {0: (c, mode, cursor)})
+
+    def refused(self, response):
+        if response.status != 101:
+            self.world.problem("%s: handshake answered %d", self.name, response.status)
+            raise Gone()
+
+    def websocket_read(self, ws, asked):
+        self.plan()
+        got = 0
+        while True:
+            self.ready(ws.c.readable)
+            m = ws.next()
+            if m is None:
+                if ws.close_code not in (1001, 1012, 4102):
+                    self.world.problem("%s: closed with %s %s", self.name, ws.close_code,
+                                       ws.close_reason)
+                raise Gone()
+            got += 1
+            kind = m["type"]
+            if kind == "welcome":
+                self.met(m["epoch"])
+            elif kind == "subscribed":
+                c, mode, cursor = asked[m["id"]]
+                self.begun(c, mode, cursor, None if mode == "snapshot" else m["from"])
+            elif kind == "error" and "id" not in m:
+                raise herald_error(self, m)
+            elif "id" in m:
+                self.message(asked[m["id"]][0], kind, m)
+                self.grant(ws, m)
+            if self.dice.random() < 0.02 and time.monotonic() > getattr(self, "ping_at", 0):
+                self.ping_at = time.monotonic() + 1.2
+                ws.send({"type": "ping", "data": "x", "mark": True})
+            self.pace(got)
+
+    def grant(self, ws, m):
+        number = m["id"]
+        if self.credits.get(number) is None or m["type"] not in ("events", "snapshot"):
+            return
+        used = len(m.get("events", m.get("items", ())))
+        self.credits[number] -= used
+        if self.credits[number] < 25 and time.monotonic() > getattr(self, "grant_at", 0):
+            more = self.dice.choice([20, 100, 500])
+            self.credits[number] += more
+            ws.send({"type": "credit", "id": number, "events": more})
+
+    # --- SSE --------------------------------------------------------------------------------
+
+    def sse(self):
+        c = self.checkers[0]
+        mode, cursor = self.how(c)
+        headers = {}
+        query = self.url_query(c, mode, cursor)
+        if mode == "resume" and self.world.epoch and self.dice.random() < 0.5:
+            headers["Last-Event-ID"] = "%s:%d" % (self.world.epoch, cursor)
+        with self.connection() as conn:
+            stream = herald.Sse(conn, "/v1/stream?" + query, headers)
+            if stream.response.status != 200:
+                self.world.problem("%s: answered %d", self.name, stream.response.status)
+                raise Gone()
+            self.met(stream.response.headers.get("x-herald-epoch"))
+            self.begun(c, mode, cursor, None)
+            self.plan()
+            got = 0
+            while True:
+                self.ready(lambda s: b"\n" in stream.held or conn.readable(s))
+                e = stream.next()
+                if e is None:
+                    raise Gone()
+                got += 1
+                m = json.loads(e.data)
+                self.message(c, e.event, m)
+                if e.event in ("events", "mark") and not m.get("part"):
+                    want = "%s:%d" % (self.world.epoch, m["through"])
+                    if e.id != want:
+                        c.fail("the id of an event is %s, not %s", e.id, want)
+                self.pace(got)
+
+    # --- NDJSON -----------------------------------------------------------------------------
+
+    def ndjson(self):
+        c = self.checkers[0]
+        mode, cursor = self.how(c)
+        query = self.url_query(c, mode, cursor) + "&format=ndjson"
+        if self.kind == "ndjson-batch":
+            query += "&batch=1"
+        with self.connection() as conn:
+            stream = herald.Ndjson(conn, "/v1/stream?" + query)
+            if stream.response.status == 410:
+                length = int(stream.response.headers["content-length"])
+                body = json.loads(conn.read_exactly(length))
+                if body["error"] != "compacted":
+                    c.fail("410 says %s", body)
+                self.lost(c, cursor or 0, body["oldest"])
+                raise Gone()
+            if stream.response.status != 200:
+                self.world.problem("%s: answered %d", self.name, stream.response.status)
+                raise Gone()
+            self.plan()
+            got = 0
+            while True:
+                self.ready(lambda s: b"\n" in stream.held or conn.readable(s))
+                m = stream.next()
+                if m is None:
+                    raise Gone()
+                got += 1
+                self.ndjson_line(c, m, mode, cursor)
+                self.pace(got)
+
+    def ndjson_line(self, c, m, mode, cursor):
+        kind = m.get("type")
+        if kind == "subscribed":
+            self.met(m["epoch"])
+            after = m.get("from")
+            if after is None:
+                after = {"now": m["index"], "zero": m["oldest"]}.get(mode)
+            self.begun(c, mode, cursor, after)
+        elif kind is None and "op" in m:
+            c.batch(c.cursor, m["index"], [m])
+        else:
+            self.message(c, kind, m)
+
+
+def herald_error(subscriber, m):
+    """An error message ends the connection; only those that a restart explains are no problem."""
+    if m.get("code") not in ("not_ready", "rate_limited"):
+        subscriber.world.problem("%s: error %s", subscriber.name, m)
+    return Gone()
