@@ -1,8 +1,11 @@
+#!/usr/bin/env python3
 """Resuming at the edges of the kept history, over every transport: 0, the oldest index, the one
 before it, the current one, and ones of the future; and what a foreign epoch gets."""
 
+import argparse
 import json
 import os
+import random
 import sys
 import tempfile
 import time
@@ -11,11 +14,12 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 
 import herald  # noqa: E402
-from report import check, equal  # noqa: E402
+from report import Report, check, equal  # noqa: E402
 from subscriber import KINDS, Subscriber, World  # noqa: E402
 from truth import Filter, Segment, Truth  # noqa: E402
 from writer import Writer  # noqa: E402
 
+R = Report()
 CONFIG = {"limits": {"http_max_conns_per_client": 4000},
           "herald": {"history_bytes": 40000, "stream_heartbeat": "300ms"}}
 
@@ -217,14 +221,25 @@ def after_a_restart(scene):
             scene.follow(kind, "zero")
 
 
-def run_all(report, seed):
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10 ** 9))
+    parser.add_argument("only", nargs="*", help="run only tests whose name contains one of these")
+    args = parser.parse_args()
+    R.note("seed %d" % args.seed)
     with tempfile.TemporaryDirectory(prefix="herald-edges-") as data:
         server = herald.Server(data_dir=data, config=CONFIG)
         try:
-            scene = Scene(server, seed)
+            scene = Scene(server, args.seed)
             for function in [from_zero, from_the_oldest, from_before_the_oldest, from_the_current,
                              from_a_near_future, from_a_far_future, from_another_epoch,
                              snapshot_then_tail, after_a_restart]:
-                report.run("edge_" + function.__name__, function, scene)
+                if not args.only or any(o in function.__name__ for o in args.only):
+                    R.run("edge_" + function.__name__, function, scene)
         finally:
-            report.run("server_ends_cleanly", server.close)
+            R.run("server_ends_cleanly", server.close)
+    R.end()
+
+
+if __name__ == "__main__":
+    main()

@@ -18,7 +18,6 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 
-import edges  # noqa: E402
 import herald  # noqa: E402
 from report import Report, check  # noqa: E402
 from subscriber import KINDS, Subscriber, World  # noqa: E402
@@ -162,7 +161,6 @@ def options():
     parser.add_argument("--restarts", type=int, default=4)
     parser.add_argument("--rate", type=float, default=300, help="writes per second, of all")
     parser.add_argument("--history", type=int, default=200000, help="bytes of history kept")
-    parser.add_argument("--no-edges", action="store_true", help="only the random workload")
     return parser
 
 
@@ -170,8 +168,6 @@ def main():
     args = options().parse_args()
     R.note("seed %d" % args.seed)
     R.run("random_workload", random_workload, args)
-    if not args.no_edges:
-        edges.run_all(R, args.seed)
     R.end()
 
 
