@@ -16,6 +16,7 @@ import contextlib
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import socket
@@ -105,6 +106,14 @@ class Connection:
 
     def send(self, data):
         self.sock.sendall(data if isinstance(data, bytes) else data.encode())
+
+    def readable(self, seconds=0.0):
+        """Whether bytes, or the end, are here (or come within `seconds`)."""
+        if self.held:
+            return True
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
 
     def _more(self):
         data = self.sock.recv(65536)
