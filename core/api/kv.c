@@ -111,7 +111,7 @@ static bool kv_number(struct request *r, const char *name, bool *ret_given, uint
     }
     struct buf quoted;
     buf_init(&quoted, HTTP_HEAD_MAX * 6);
-    bool fits = json_string(&quoted, text) == OK;
+    bool fits = json_quote(&quoted, text) == OK;
     uint64_t digits = 0;
     for (size_t i = 0; i < text.len; i++) {
         digits += text.ptr[i] >= '0' && text.ptr[i] <= '9';

@@ -14,7 +14,7 @@ static enum err history_json(struct buf *out, const struct change *c)
     time_text(c->time_ms, when);
     enum err e = buf_printf(out, "{\"index\":%llu,\"time\":\"%s\",\"op\":\"%s\",\"key\":",
                             (unsigned long long)c->index, when, ops[c->op]);
-    e = e == OK ? json_string(out, c->key) : e;
+    e = e == OK ? json_quote(out, c->key) : e;
     if (e == OK && c->op == CHANGE_SET) {
         e = buf_append_str(out, c->value.len == 0 ? ",\"value\":null" : ",\"value\":\"");
         if (e == OK && c->value.len > 0) {

@@ -30,7 +30,7 @@ static enum err kv_row_json(struct buf *out, const struct kv_row *row)
     enum err e =
         buf_printf(out, "{\"LockIndex\":%llu,\"Key\":", (unsigned long long)row->lock_index);
     if (e == OK) {
-        e = json_string(out, row->key);
+        e = json_quote(out, row->key);
     }
     if (e == OK) {
         e = buf_printf(out, ",\"Flags\":%llu,\"Value\":", (unsigned long long)row->flags);
@@ -44,7 +44,7 @@ static enum err kv_row_json(struct buf *out, const struct kv_row *row)
     }
     if (e == OK && row->session.len > 0) {
         e = buf_append_str(out, ",\"Session\":");
-        e = e == OK ? json_string(out, row->session) : e;
+        e = e == OK ? json_quote(out, row->session) : e;
     }
     return e != OK ? e
                    : buf_printf(out, ",\"CreateIndex\":%llu,\"ModifyIndex\":%llu}",
@@ -148,7 +148,7 @@ static enum err kv_listing_key(struct kv_listing *l, struct bytes key)
     buf_clear(&l->last);
     buf_put(&l->last, name);
     enum err e = l->rows++ > 0 ? buf_append_char(&l->text, ',') : OK;
-    return e == OK ? json_string(&l->text, name) : e;
+    return e == OK ? json_quote(&l->text, name) : e;
 }
 
 static enum err kv_listing_row(struct kv_listing *l, const struct kv_row *row)

@@ -12,7 +12,7 @@ status_reply(struct request *r, const char *before, struct bytes text, const cha
     struct buf out;
     buf_init(&out, KIB(4));
     enum err e = buf_append_str(&out, before);
-    e = e == OK ? json_string(&out, text) : e;
+    e = e == OK ? json_quote(&out, text) : e;
     e = e == OK ? buf_append_str(&out, after) : e;
     if (e == OK) {
         api_reply_json(r, buf_view(&out));

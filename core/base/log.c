@@ -79,7 +79,7 @@ static void log_render(struct buf *out, enum log_kind kind, struct bytes details
                                 "\"@message\":\"%s\",\"details\":",
                                 when, level, KINDS[kind].component, KINDS[kind].text);
         if (e == OK) {
-            e = json_string(out, details);
+            e = json_quote(out, details);
         }
         if (e == OK) {
             e = buf_append_str(out, "}\n");

@@ -112,7 +112,7 @@ static bool json_is_plain(char c)
 }
 
 /* One character that cannot stand as it is; returns how many bytes of input it was. */
-static size_t json_string_special(struct buf *out, struct bytes rest)
+static size_t json_quote_special(struct buf *out, struct bytes rest)
 {
     unsigned char c = (unsigned char)rest.ptr[0];
     size_t len = json_sequence(rest);
@@ -143,7 +143,7 @@ static size_t json_string_special(struct buf *out, struct bytes rest)
     return len;
 }
 
-enum err json_string(struct buf *out, struct bytes text)
+enum err json_quote(struct buf *out, struct bytes text)
 {
     /* Six bytes is the longest a byte can become. */
     enum err e = text.len > (out->max - 2) / 6 ? ERR_TOO_BIG : buf_reserve(out, text.len + 2);
@@ -162,7 +162,7 @@ enum err json_string(struct buf *out, struct bytes text)
         buf_put(out, bytes_slice(text, i, run));
         i = run;
         if (i < text.len) {
-            i += json_string_special(out, bytes_slice(text, i, text.len));
+            i += json_quote_special(out, bytes_slice(text, i, text.len));
         }
     }
     return buf_append_char(out, '"');

@@ -19,7 +19,7 @@ enum err base64url_decode(struct buf *out, struct bytes text) ERR_MUST_USE;
 /* A quoted JSON string. Bytes that are not UTF-8 become U+FFFD one by one, as Go does it; `<`,
  * `>`, `&`, U+2028 and U+2029 are escaped, as Go does it too, so no browser takes a value for
  * markup. */
-enum err json_string(struct buf *out, struct bytes text) ERR_MUST_USE;
+enum err json_quote(struct buf *out, struct bytes text) ERR_MUST_USE;
 
 /* Percent-decoding; `plus` says whether `+` is a space (query strings, not paths). */
 enum err url_decode(struct buf *out, struct bytes text, bool plus) ERR_MUST_USE;

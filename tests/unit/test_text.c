@@ -50,9 +50,9 @@ Test(text, base64_knows_the_vectors_of_the_rfc)
 /* What is not UTF-8 becomes U+FFFD byte by byte; markup cannot leave the string. */
 Test(text, json_strings_are_always_valid_and_inert)
 {
-    cr_assert_eq(json_string(&out, BYTES("a\"\\\n\x01<&>\xff\xc3\xa4\xed\xa0\x80")), OK);
+    cr_assert_eq(json_quote(&out, BYTES("a\"\\\n\x01<&>\xff\xc3\xa4\xed\xa0\x80")), OK);
     expect("\"a\\\"\\\\\\n\\u0001\\u003c\\u0026\\u003e\\ufffd\xc3\xa4\\ufffd\\ufffd\\ufffd\"");
-    cr_assert_eq(json_string(&out, BYTES("\xe2\x80\xa8")), OK);
+    cr_assert_eq(json_quote(&out, BYTES("\xe2\x80\xa8")), OK);
     expect("\"\\u2028\"");
 }
 
