@@ -149,7 +149,7 @@ static enum err front_thread_open(struct front_thread *t,
                                   struct reason *why)
 {
     const struct config *config = server_config(s);
-    char name[16];
+    char name[24];
     (void)snprintf(name, sizeof name, "front/%u", number);
     *t = (struct front_thread){
         .server = s,

@@ -99,7 +99,7 @@ struct loop *loop_new(const char *name)
     struct loop *loop = mem_zalloc(1, sizeof *loop);
     loop->env.ops = &LOOP_ENV;
     loop->stop_mail.deliver = loop_on_stop;
-    (void)snprintf(loop->name, sizeof loop->name, "%s", name);
+    (void)snprintf(loop->name, sizeof loop->name, "%.15s", name);
     timers_init(&loop->env.timers);
     mailbox_init(&loop->mailbox);
     loop->base = event_base_new();
