@@ -103,7 +103,7 @@ struct outlet;
 /* The transport under an outlet: a WebSocket, or a chunked HTTP answer. */
 struct outlet_ops {
     /* Takes one frame (refs it as long as it needs it). Never fails: a dead connection says so by
-     * outlet_closed(). */
+     * outlet_closed(), also from inside this call. */
     void (*send)(struct outlet *o, struct shared *frame);
     /* Bytes that were sent and are not yet with the kernel. */
     size_t (*pending)(struct outlet *o);
@@ -116,7 +116,7 @@ struct outlet_ops {
 struct outlet_options {
     enum outlet_format format;
     bool auto_subscribe; /* the URL carries a subscription (always, for SSE and NDJSON) */
-    struct bytes query;  /* the raw query string */
+    struct bytes query;  /* the raw query string; its parameters are listed in url.h */
     struct bytes last_event_id;
     struct bytes token;
     struct bytes client; /* address, for the log */
@@ -134,8 +134,11 @@ struct outlet {
     struct subscriber *subscriber;
 };
 
-/* An error is to be answered as plain HTTP and leaves nothing open: ERR_INVALID (bad parameter),
- * ERR_COMPACTED (NDJSON only; `why` is then the JSON body), ERR_LIMIT. */
+/* Calls nothing of `ops` itself: the first frame comes from the loop's timers, in the same turn, so
+ * that the transport can begin its answer in between.
+ * An error is to be answered as plain HTTP and leaves nothing open: ERR_INVALID (bad parameter),
+ * ERR_COMPACTED (NDJSON only; `why` is then the JSON body), ERR_NOT_FOUND (SSE only: the
+ * subscription is over for good, which EventSource is told by 204), ERR_CLOSED. */
 enum err outlet_open(struct stream *s,
                      struct outlet *o,
                      const struct outlet_ops *ops,
@@ -143,7 +146,8 @@ enum err outlet_open(struct stream *s,
                      struct reason *why) ERR_MUST_USE;
 /* A whole message of the client (WebSocket). Borrowed for the call. */
 void outlet_message(struct outlet *o, struct bytes message);
-/* `pending` has fallen: there is room again. */
+/* `pending` has fallen to STREAM_OUTBOUND_MAX - STREAM_BATCH_MAX or below: there is room again.
+ * More calls than needed do no harm; a missing one is noticed only at the next heartbeat. */
 void outlet_writable(struct outlet *o);
 /* The transport is gone: forgets the outlet, calls nothing back. */
 void outlet_closed(struct outlet *o);

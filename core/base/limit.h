@@ -62,7 +62,21 @@
 #define STREAM_HELLO_MS          10000U
 #define STREAM_AHEAD_WAIT_MS     5000U /* how long an index of the future is waited for */
 #define STREAM_CLOSE_REASON_MAX  123   /* RFC 6455 section 5.5 */
-#define STREAM_SNAPSHOT_PIN_MS   60000U
+#define STREAM_SNAPSHOT_PIN_MS   60000U /* a snapshot of which no page was taken for so long ends */
+/* What the front keeps of the newest changes so that a tail never touches the disk. The age keeps
+ * an idle server from holding old views. */
+#define STREAM_RING_BATCHES      1024U
+#define STREAM_RING_BYTES        MIB(8)
+#define STREAM_RING_AGE_MS       10000U
+/* A client that asks for smaller frames than this still gets these. */
+#define STREAM_FRAME_MIN         KIB(4)
+/* One subscriber's share of a turn of the loop: bytes sent, changes read (also those filtered). */
+#define STREAM_TURN_BYTES        KIB(128)
+#define STREAM_TURN_CHANGES      2048U
+#define STREAM_FILTER_TERMS      256U
+#define STREAM_FILTER_DEPTH      64U
+#define STREAM_URL_SUBSCRIBES    64U /* `subscribe=` in one URL */
+#define STREAM_PING_DATA_MAX     256U
 
 /* --- log and history (store) ---------------------------------------------------------------- */
 

@@ -1,0 +1,169 @@
+#include "stream/selection.h"
+
+#include "core/base/check.h"
+#include "core/base/mem.h"
+
+#include <stdlib.h>
+
+void selections_init(struct selections *all)
+{
+    all->buckets = mem_zalloc(SELECTION_BUCKETS, sizeof(struct selection *));
+    list_init(&all->warm);
+}
+
+void selections_close(struct selections *all)
+{
+    for (size_t i = 0; i < SELECTION_BUCKETS; i++) {
+        CHECK(all->buckets[i] == NULL);
+    }
+    free((void *)all->buckets);
+    all->buckets = NULL;
+}
+
+static bool style_equal(const struct frame_style *a, const struct frame_style *b)
+{
+    return a->format == b->format && a->lines == b->lines && a->raw == b->raw &&
+           a->tagged == b->tagged && a->newline == b->newline;
+}
+
+static bool selection_is(const struct selection *sel,
+                         const struct subscribe *sub,
+                         const struct frame_style *style)
+{
+    return sel->kind == sub->kind && sel->id == sub->id && style_equal(&sel->style, style) &&
+           bytes_equal(sel->target, sub->target) && bytes_equal(sel->filter_text, sub->filter);
+}
+
+static struct bytes selection_copy(struct bytes data)
+{
+    return (struct bytes){.ptr = mem_dup(data.ptr, data.len), .len = data.len};
+}
+
+enum err selection_get(struct selections *all,
+                       const struct subscribe *sub,
+                       const struct frame_style *style,
+                       struct selection **ret_selection,
+                       struct reason *why)
+{
+    uint64_t hash = bytes_hash(sub->target) ^ bytes_hash(sub->filter) ^ sub->id;
+    struct selection **bucket = &all->buckets[hash % SELECTION_BUCKETS];
+    for (struct selection *at = *bucket; at != NULL; at = at->next) {
+        if (at->hash == hash && selection_is(at, sub, style)) {
+            at->holds++;
+            *ret_selection = at;
+            return OK;
+        }
+    }
+    struct filter *filter = NULL;
+    if (sub->filter.len > 0) {
+        enum err e = filter_new(sub->filter, &filter, why);
+        if (e != OK) {
+            return e;
+        }
+    }
+    struct selection *sel = mem_alloc(sizeof *sel);
+    *sel = (struct selection){
+        .kind = sub->kind,
+        .target = selection_copy(sub->target),
+        .filter = filter,
+        .style = *style,
+        .id = sub->id,
+        .holds = 1,
+        .filter_text = selection_copy(sub->filter),
+        .hash = hash,
+        .next = *bucket,
+    };
+    list_init(&sel->warm);
+    *bucket = sel;
+    *ret_selection = sel;
+    return OK;
+}
+
+static void selection_cool(struct selection *sel)
+{
+    for (size_t i = 0; i < SELECTION_CUTS; i++) {
+        shared_unref(sel->cuts[i].frame);
+        sel->cuts[i] = (struct cut){0};
+    }
+    sel->cut_next = 0;
+    list_remove(&sel->warm);
+}
+
+void selection_release(struct selections *all, struct selection *sel)
+{
+    CHECK(sel->holds > 0);
+    if (--sel->holds > 0) {
+        return;
+    }
+    struct selection **at = &all->buckets[sel->hash % SELECTION_BUCKETS];
+    while (*at != sel) {
+        CHECK(*at != NULL);
+        at = &(*at)->next;
+    }
+    *at = sel->next;
+    selection_cool(sel);
+    filter_free(sel->filter);
+    free((void *)(uintptr_t)sel->target.ptr);
+    free((void *)(uintptr_t)sel->filter_text.ptr);
+    free(sel);
+}
+
+/* A deletion by prefix concerns who selects something below the prefix, or all that is above. */
+static bool selection_reaches(const struct selection *sel, const struct change *c)
+{
+    bool wide = c->op == CHANGE_DELETE_PREFIX && bytes_begins(sel->target, c->key);
+    switch (sel->kind) {
+    case TARGET_ALL:
+        return true;
+    case TARGET_KEY:
+        return wide || (c->op != CHANGE_DELETE_PREFIX && bytes_equal(c->key, sel->target));
+    case TARGET_PREFIX:
+        return wide || bytes_begins(c->key, sel->target);
+    }
+    return false;
+}
+
+bool selection_matches(const struct selection *sel, const struct change *c)
+{
+    return c->topic == CHANGE_KV && selection_reaches(sel, c) &&
+           (sel->filter == NULL || filter_matches(sel->filter, c));
+}
+
+static bool ask_equal(const struct cut_ask *a, const struct cut_ask *b)
+{
+    return a->from.index == b->from.index && a->from.part_index == b->from.part_index &&
+           a->from.part_next == b->from.part_next && a->told == b->told && a->until == b->until &&
+           a->cursor_max == b->cursor_max && a->events_max == b->events_max &&
+           a->bytes_max == b->bytes_max;
+}
+
+const struct cut *
+selection_recall(const struct selection *sel, const struct cut_ask *ask, uint64_t tail)
+{
+    for (size_t i = 0; i < SELECTION_CUTS; i++) {
+        if (sel->cuts[i].tail == tail && ask_equal(&sel->cuts[i].ask, ask)) {
+            return &sel->cuts[i];
+        }
+    }
+    return NULL;
+}
+
+void selection_remember(struct selections *all, struct selection *sel, const struct cut *cut)
+{
+    struct cut *to = &sel->cuts[sel->cut_next];
+    sel->cut_next = (sel->cut_next + 1) % SELECTION_CUTS;
+    shared_unref(to->frame);
+    *to = *cut;
+    if (to->frame != NULL) {
+        shared_ref(to->frame);
+    }
+    list_remove(&sel->warm);
+    list_append(&all->warm, &sel->warm);
+}
+
+void selections_cool(struct selections *all)
+{
+    while (!list_empty(&all->warm)) {
+        selection_cool(LIST_OWNER(all->warm.next, struct selection, warm));
+    }
+}
