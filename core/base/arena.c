@@ -1,5 +1,6 @@
 #include "core/base/arena.h"
 
+#include "core/base/check.h"
 #include "core/base/mem.h"
 
 #include <stdalign.h>
@@ -23,17 +24,31 @@ void arena_init(struct arena *a, size_t max)
 
 void arena_reset(struct arena *a)
 {
-    while (a->blocks != NULL) {
+    while (a->blocks != a->lent) {
         struct arena_block *block = a->blocks;
         a->blocks = block->next;
         free(block);
     }
+    if (a->lent != NULL) {
+        a->lent->len = 0;
+    }
     a->used = 0;
+}
+
+void arena_lend(struct arena *a, void *memory, size_t len)
+{
+    struct arena_block *block = memory;
+    CHECK(a->blocks == NULL);
+    CHECK(len > sizeof *block);
+    *block = (struct arena_block){.cap = len - sizeof *block};
+    a->blocks = block;
+    a->lent = block;
 }
 
 void arena_close(struct arena *a)
 {
     arena_reset(a);
+    *a = (struct arena){.max = a->max};
 }
 
 void *arena_alloc(struct arena *a, size_t len)

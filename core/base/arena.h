@@ -15,11 +15,15 @@ struct arena_block;
 struct arena {
     /* private */
     struct arena_block *blocks;
+    struct arena_block *lent;
     size_t used;
     size_t max;
 };
 
 void arena_init(struct arena *a, size_t max);
+/* Uses `memory` (aligned for any type) before the heap; it stays the caller's, and must live as
+ * long as the arena. The arena is empty. */
+void arena_lend(struct arena *a, void *memory, size_t len);
 void arena_close(struct arena *a);
 /* Frees what was allocated; the arena can be used again. */
 void arena_reset(struct arena *a);
