@@ -18,6 +18,8 @@
 #define HTTP_QUERY_ARGS_MAX         256 /* 400 past it */
 /* A body; the KV limit plus what the other endpoints need. 413 past it. */
 #define HTTP_BODY_MAX               MIB(2)
+/* Chunk extensions and trailers, which nobody reads. 413 past it. */
+#define HTTP_CHUNK_EXTRA_MAX        KIB(8)
 /* Bytes of pipelined requests that wait behind a parked one; then the socket is not read. */
 #define HTTP_PIPELINE_MAX           KIB(16)
 /* A whole head, a whole body, and silence between requests. */
@@ -26,6 +28,13 @@
 #define HTTP_IDLE_DEADLINE_MS       120000
 /* No byte of an answer was taken for so long: the connection is closed. */
 #define HTTP_WRITE_STALL_MS         60000
+/* After the last answer the client's bytes are read away for so long, so that it sees the answer
+ * and not a reset. */
+#define HTTP_LINGER_MS              2000
+/* One read of a socket. */
+#define HTTP_READ_MAX               KIB(64)
+/* Smaller answers are not worth compressing: they fit one packet. */
+#define HTTP_GZIP_MIN               1400
 /* Connections of one client address (Consul's http_max_conns_per_client); 429 past it. */
 #define HTTP_CONNECTIONS_PER_CLIENT 200
 /* Memory that one request may take besides its body: head, arguments, answer's head. */

@@ -15,10 +15,10 @@
 #define CORE_FRONT_FRONT_H
 
 #include "core/base/loop.h"
+#include "core/front/clients.h"
 #include "core/front/route.h"
 
 struct front;
-struct clients;
 
 /* Where to listen. Each front of a process is given the same list, so that each accepts by itself
  * (SO_REUSEPORT); a unix socket is opened by front 0 only. */
@@ -85,9 +85,5 @@ void front_stop_accepting(struct front *f);
  * loop: when none is left, or after `timeout_ms`; then what is left has been closed. Ending the
  * streams and WebSockets before is the caller's part (stream_shutdown). */
 void front_drain(struct front *f, uint64_t timeout_ms, void (*drained)(struct front *f));
-
-/* Connections per client address, counted over all fronts. */
-struct clients *clients_new(void);
-void clients_free(struct clients *c);
 
 #endif

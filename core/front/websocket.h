@@ -4,6 +4,8 @@
  * Owner    the memory is the caller's from websocket_accept() until `closed`.
  * Limits   a message of STREAM_MESSAGE_MAX bytes; past it the connection closes with 1009. Binary
  *          messages close with 1003, text that is not UTF-8 with 1007.
+ * Order    `message`, `writable` and `closed` come from the loop, never from inside a call of this
+ *          header.
  * Threads  the front's loop.
  */
 #ifndef CORE_FRONT_WEBSOCKET_H
@@ -11,6 +13,9 @@
 
 #include "core/base/shared.h"
 #include "core/front/request.h"
+
+/* What `text->headroom` of a sent message must be at least (OUTLET_HEADROOM is). */
+#define WEBSOCKET_HEADROOM 16
 
 struct websocket;
 
@@ -39,10 +44,12 @@ bool websocket_accept(struct request *r,
                       struct websocket *ws,
                       const struct websocket_ops *ops,
                       const char *subprotocol);
-/* One text message. `text->headroom` is at least OUTLET_HEADROOM. */
+/* One text message, by reference; dropped when the connection is closing. Its headroom is written
+ * to: one message is sent from one thread only. */
 void websocket_send(struct websocket *ws, struct shared *text);
 size_t websocket_pending(const struct websocket *ws);
-/* `reason` is at most 123 bytes. `closed` follows. */
+/* What is pending goes first, as far as the client takes it. `reason` is cut at 123 bytes. `closed`
+ * follows, later. */
 void websocket_close(struct websocket *ws, unsigned code, const char *reason);
 
 #endif
