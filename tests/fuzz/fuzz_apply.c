@@ -1,0 +1,121 @@
+/* Any bytes as log entries, on a real state in memory: nothing crashes, the applied index moves
+ * with every entry, and what is counted is what is there.
+ *
+ * Input    entries one after the other, each behind its length (u16, little-endian).
+ * The state is one for all inputs, as opening a database takes longer than anything else here; each
+ * input begins by emptying it. */
+#include "core/base/check.h"
+#include "core/base/limit.h"
+#include "store/command.h"
+#include "store/pack.h"
+#include "store/state.h"
+
+static struct state *state;
+static struct collect collect;
+
+static enum err apply(struct bytes entry)
+{
+    struct apply_reply reply;
+    struct reason why;
+    uint64_t index = state_applied(state) + 1;
+    CHECK(state_apply(state, index, entry, &collect, &reply, &why) == OK);
+    CHECK(reply.index == index && state_applied(state) == index);
+    return reply.status;
+}
+
+static void apply_own(const struct command *c)
+{
+    struct buf entry;
+    buf_init(&entry, COMMAND_MAX);
+    CHECK(command_encode(&entry, c) == OK);
+    CHECK(apply(buf_view(&entry)) == OK);
+    buf_close(&entry);
+}
+
+static void trim_all(void)
+{
+    struct history_limits none = {0};
+    bool more = true;
+    while (more) {
+        CHECK(state_trim(state, &none, &more, NULL) == OK);
+    }
+    CHECK(state_history_bytes(state) == 0);
+}
+
+static void empty(void)
+{
+    apply_own(&(struct command){.type = COMMAND_KV_DELETE_PREFIX});
+    apply_own(&(struct command){.type = COMMAND_TOMBSTONE_REAP,
+                                .tombstone_reap = {.through = UINT64_MAX}});
+    trim_all();
+    collect_close(&collect);
+}
+
+/* Every row reads well, and lies between its neighbours. */
+static void check_rows(struct view *v)
+{
+    struct kv_row row;
+    struct kv_scan *scan = kv_scan_open(v, (struct bytes){0});
+    enum err e;
+    bool dead = false;
+    while ((e = kv_scan_next(scan, &row)) == OK) {
+        struct view_pin pin = {0};
+        struct kv_row same;
+        CHECK(row.modify_index > 0 && row.modify_index <= view_kv_index(v));
+        CHECK(view_kv_get(v, row.key, &pin, &same) == OK);
+        CHECK(same.modify_index == row.modify_index && bytes_equal(same.value, row.value));
+        view_pin_close(&pin);
+        dead = dead || row.dead;
+    }
+    CHECK(e == ERR_NOT_FOUND);
+    kv_scan_close(scan);
+    bool reapable = false;
+    CHECK(state_reapable(state, UINT64_MAX, &reapable, NULL) == OK);
+    CHECK(reapable == dead);
+}
+
+/* The history says what the round said. */
+static void check_changes(struct view *v, const struct change_batch *batch)
+{
+    struct change_scan *scan = NULL;
+    struct change c;
+    CHECK(change_scan_open(v, batch->after, &scan) == OK);
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct change *want = &batch->changes[i];
+        CHECK(change_scan_next(scan, &c) == OK);
+        CHECK(c.index == want->index && c.n == want->n && c.op == want->op);
+        CHECK(bytes_equal(c.key, want->key) && bytes_equal(c.value, want->value));
+        struct change_scan *of_key = change_scan_open_key(v, want->key);
+        struct change newest;
+        enum err e = change_scan_next(of_key, &newest);
+        CHECK(e == ERR_NOT_FOUND || (e == OK && newest.index > batch->after));
+        CHECK(e == OK || want->op == CHANGE_DELETE_PREFIX);
+        change_scan_close(of_key);
+    }
+    CHECK(change_scan_next(scan, &c) == ERR_NOT_FOUND);
+    change_scan_close(scan);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (state == NULL) {
+        struct reason why;
+        CHECK(state_open(NULL, &state, &why) == OK);
+        collect_init(&collect);
+    }
+    empty();
+    uint64_t after = state_applied(state);
+    struct unpack in = {.rest = {(const char *)data, size}};
+    while (!in.failed && in.rest.len > 0) {
+        size_t len = (size_t)unpack_number(&in, 2);
+        enum err e = apply(unpack_raw(&in, len < in.rest.len ? len : in.rest.len));
+        CHECK(e == OK || e == ERR_CONFLICT || e == ERR_INVALID);
+    }
+    struct view *v = state_view(state);
+    struct change_batch *batch = collect_finish(&collect, after, v);
+    check_rows(v);
+    check_changes(v, batch);
+    change_batch_unref(batch);
+    view_unref(v);
+    return 0;
+}
