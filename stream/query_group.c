@@ -135,7 +135,7 @@ void query_group_forget(struct query_group *group)
 {
     shared_unref(group->answer.body);
     group->answer = (struct watch_answer){0};
-    group->evaluated_at = 0;
+    group->evaluated = false;
 }
 
 void query_group_release(struct query_groups *g, struct query_group *group)

@@ -21,7 +21,8 @@ struct query_group {
     struct list waiters; /* struct watch.link */
     size_t waiting;
     struct stream *stream;
-    /* The last evaluation, kept while there may be somebody to share it; 0: none. */
+    /* The last evaluation, kept while there may be somebody to share it. */
+    bool evaluated;
     uint64_t evaluated_at;
     struct watch_answer answer;
     struct list woken; /* in the list of the pass that wakes it */

@@ -38,7 +38,7 @@ void watch_cancel(struct watch *w)
 /* The group's answer at `v`, evaluated at most once per view; borrowed until the next call. */
 static enum err watch_evaluate(struct query_group *group, struct view *v)
 {
-    if (group->evaluated_at == view_index(v)) {
+    if (group->evaluated && group->evaluated_at == view_index(v)) {
         return OK;
     }
     struct watch_answer answer = {0};
@@ -46,6 +46,7 @@ static enum err watch_evaluate(struct query_group *group, struct view *v)
     query_group_forget(group);
     if (e == OK) {
         group->answer = answer;
+        group->evaluated = true;
         group->evaluated_at = view_index(v);
     }
     return e;
@@ -155,7 +156,7 @@ static void watch_answer_list(struct stream *s, struct list *woken, struct view 
         if (group->waiting > 0) {
             enum err e = OK;
             /* Somebody who came with a newer view than this one has evaluated already. */
-            if (group->evaluated_at < view_index(v)) {
+            if (!group->evaluated || group->evaluated_at < view_index(v)) {
                 metric_add(METRIC_QUERY_EVALUATED, 1);
                 e = watch_evaluate(group, v);
             }

@@ -306,6 +306,8 @@ Test(watch, identical_queries_share_one_evaluation_and_one_body)
         cr_assert_eq(clients[i].answers, 1);
         cr_assert_eq(clients[i].index, 4);
         cr_assert_eq(clients[i].body, clients[0].body);
+    }
+    for (size_t i = 0; i < 500; i++) {
         client_close(&clients[i]);
     }
     cr_assert_eq(metric_value(METRIC_QUERY_WAITING), 0);
