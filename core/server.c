@@ -222,7 +222,6 @@ static enum err server_open_fronts(struct server *s, struct reason *why)
         }
         for (size_t j = 0; i == 0 && j < config->http_count; j++) {
             listen[j].port = front_port(s->threads[0].front, j);
-            log_line(LOG_HTTP_LISTENING, "address=%s port=%u", listen[j].address, listen[j].port);
         }
     }
     return OK;
