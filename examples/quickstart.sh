@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 . examples/setup.sh
 
 usage() {
-    sed -n '2,/^set/s/^# \{0,1\}//p' examples/quickstart.sh | sed '$d'
+    sed -n '2,/^set/s/^# \{0,1\}//p' examples/quickstart.sh
 }
 
 once=no port='' data=''

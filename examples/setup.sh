@@ -46,8 +46,8 @@ need_debian() {
     command -v apt-get >/dev/null ||
         die "this script knows Debian 12 and newer only. Elsewhere install a C compiler," \
             "meson, ninja, libevent, libwebsockets (with its libuv plugin), libuv, jansson," \
-            "RocksDB, zlib and libraft $raft_version_min (the cowsql fork), then: meson setup build &&" \
-            "meson compile -C build"
+            "RocksDB, zlib and libraft $raft_version_min (the cowsql fork), then:" \
+            "meson setup build && meson compile -C build"
 }
 
 installed() {
@@ -65,7 +65,7 @@ apt_update() {
 }
 
 apt_install() {
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 \
+    as_root env DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes apt-get -qq -o DPkg::Lock::Timeout=300 \
         -o Dpkg::Use-Pty=0 install -y --no-install-recommends "$@" >/dev/null ||
         die "apt-get could not install: $*. Its own words are above; without a network, or" \
             "without these packages on the mirror, install them by hand and try again."

@@ -108,8 +108,8 @@ void log_line(enum log_kind kind, const char *format, ...)
     struct buf text;
     struct buf json;
     /* JSON escapes can be six times as long as the text. */
-    buf_init(&text, LOG_LINE_MAX * 4);
-    buf_init(&json, LOG_LINE_MAX * 4);
+    buf_init(&text, (size_t)LOG_LINE_MAX * 4);
+    buf_init(&json, (size_t)LOG_LINE_MAX * 4);
     log_render(&text, kind, bytes_of(details), false);
     log_render(&json, kind, bytes_of(details), true);
     (void)pthread_mutex_lock(&log_lock);

@@ -511,6 +511,72 @@ class Server:
         return Ndjson(self.connect(**kw), "/v1/stream?" + query + "&format=ndjson", headers)
 
 
+class Program:
+    """Another program whose lines we read as they come; its standard input stays ours to write."""
+
+    def __init__(self, args, env=None, cwd=None):
+        self.process = subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT, cwd=cwd, bufsize=0,
+                                        env=dict(os.environ, **(env or {})))
+        self.held = b""
+        self.lines = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        if exc[0] is not None:
+            sys.stdout.write("".join("#   %s\n" % line for line in self.lines[-20:]))
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(5 * SLOW)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+    def line(self, timeout=15.0):
+        """The next line without its end; None when the program has closed its output."""
+        deadline = time.monotonic() + timeout * SLOW
+        while b"\n" not in self.held:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self.process.stdout], [], [], left)[0]:
+                raise AssertionError("no line within %.0f s; unread: %r" % (timeout * SLOW,
+                                                                            self.held))
+            data = os.read(self.process.stdout.fileno(), 65536)
+            if not data:
+                return None
+            self.held += data
+        line, self.held = self.held.split(b"\n", 1)
+        self.lines.append(line.decode("utf-8", "replace"))
+        return self.lines[-1]
+
+    def line_with(self, *words, timeout=15.0):
+        """The next line that holds all the words; those before it are passed over."""
+        while True:
+            line = self.line(timeout)
+            if line is None:
+                raise AssertionError("ended before a line with %r" % (words,))
+            if all(word in line for word in words):
+                return line
+
+    def rest(self, timeout=15.0):
+        """Everything to the end of the output, and the exit code."""
+        out = []
+        while (line := self.line(timeout)) is not None:
+            out.append(line)
+        return out, self.process.wait(timeout * SLOW)
+
+
+def run(args, stdin=None, env=None, timeout=30.0):
+    """Runs a program to its end: (exit code, standard output, standard error) as text."""
+    got = subprocess.run(args, input=stdin, env=dict(os.environ, **(env or {})), text=True,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout * SLOW)
+    return got.returncode, got.stdout, got.stderr
+
+
 def main(tests):
     """Runs the tests in order; with arguments only those whose name holds one of them."""
     failed = ran = 0
