@@ -11,6 +11,7 @@
 #ifndef CORE_CONFIG_H
 #define CORE_CONFIG_H
 
+#include "core/base/limit.h"
 #include "core/base/log.h"
 #include "core/front/front.h"
 
@@ -29,8 +30,6 @@ struct config {
     bool server;
     bool bootstrap;
     uint64_t bootstrap_expect;
-    bool leave_on_terminate;
-    bool ui;
     char *data_dir; /* NULL with -dev */
     char *node_name;
     char *node_id; /* NULL: <data_dir>/node-id says, or is made */

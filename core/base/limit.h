@@ -138,6 +138,11 @@
 #define HISTORY_TRIM_MORE_MS 20U
 #define HISTORY_TRIM_IDLE_MS 5000U
 
+/* --- process ------------------------------------------------------------------------------- */
+
+/* How long clients may take to finish what they do when the server ends. */
+#define SHUTDOWN_DEFAULT_MS 5000U
+
 /* --- JSON ----------------------------------------------------------------------------------- */
 
 #define JSON_DEPTH_MAX 64U
