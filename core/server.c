@@ -266,6 +266,7 @@ static enum err server_open(struct server *s, struct reason *why)
         return e;
     }
     store_facts_get(s->store, &s->facts);
+    log_line(LOG_RAFT_LEADER, "term=%llu", (unsigned long long)s->facts.term);
     s->clients = clients_new();
     s->thread_count = (unsigned)config->front_threads;
     return server_open_fronts(s, why);

@@ -289,6 +289,7 @@ static void hub_apply(struct store *s)
         }
         if (s->applied > after) {
             metric_add(METRIC_RAFT_APPLY, (int64_t)(s->applied - after));
+            metric_add(METRIC_KV_WRITES, (int64_t)s->collect.count);
             publish(s, after);
             keep_on_applied(s, bytes - s->submitted.bytes);
         }

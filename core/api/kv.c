@@ -196,8 +196,8 @@ static void kv_put(struct request *r)
     }
     if (r->body.len > api_of(r)->config->kv_max_value_size) {
         reply_text(r, 413,
-                   "Request body(%zu bytes) too large, max size: %llu bytes. See the setting "
-                   "limits.kv_max_value_size.",
+                   "Request body(%zu bytes) too large, max size: %llu bytes. See "
+                   "https://www.consul.io/docs/agent/options.html#kv_max_value_size.",
                    r->body.len, (unsigned long long)api_of(r)->config->kv_max_value_size);
         return;
     }

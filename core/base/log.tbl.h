@@ -15,7 +15,6 @@ X(LOG_STORE_SPACE_BACK, INFO, "store", "Data disk has space again: writes are ac
 X(LOG_STORE_TRIMMED, DEBUG, "store", "Trimmed")
 X(LOG_STORE_SNAPSHOT, DEBUG, "store", "State is durable, the log before it can go")
 X(LOG_RAFT_LEADER, INFO, "raft", "This server leads")
-X(LOG_RAFT_STATE, DEBUG, "raft", "Changed state")
 X(LOG_HTTP_LISTENING, INFO, "http", "Listening")
 X(LOG_HTTP_ACCEPT_FAILED, ERROR, "http", "Cannot accept connections")
 X(LOG_HTTP_REQUEST, DEBUG, "http", "Request finished")
