@@ -44,7 +44,9 @@ static void walk_enter(struct walk *w, json_t *node, const char *table)
         .iter = json_is_object(node) ? json_object_iter(node) : NULL,
         .shown_len = strlen(w->shown),
     };
-    (void)snprintf(level->table, sizeof level->table, "%s", table);
+    size_t table_len = strlen(table);
+    CHECK(table_len < sizeof level->table);
+    memmove(level->table, table, table_len + 1); /* may be a table of another level */
 }
 
 /* `path` + "." + `name`, cut at the room there is: no key is that long, so it is then unknown. */
