@@ -9,11 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Idle memory is what counts: cache and write buffers fill only under load. A write buffer this
- * large lets most entries of the log be trimmed before they ever reach a table file. */
+/* Idle memory is what counts: cache and write buffers fill only under load. The log's
+ * write buffer lets most entries be trimmed before they ever reach a table file. */
 #define ROCKS_STATE_CACHE   MIB(32)
 #define ROCKS_LOG_CACHE     MIB(4)
-#define ROCKS_WRITE_BUFFER  MIB(32)
+#define ROCKS_STATE_BUFFER  MIB(16)
+#define ROCKS_LOG_BUFFER    MIB(32)
 #define ROCKS_TABLE_FILE    MIB(32)
 #define ROCKS_OPEN_FILES    256
 #define ROCKS_BLOOM_BITS    10.0
@@ -109,7 +110,8 @@ static void rocks_open_options(struct rocks *db, bool in_memory)
 {
     db->options = rocksdb_options_create();
     rocksdb_options_set_create_if_missing(db->options, 1);
-    rocksdb_options_set_write_buffer_size(db->options, ROCKS_WRITE_BUFFER);
+    rocksdb_options_set_write_buffer_size(db->options, db->kind == ROCKS_STATE ? ROCKS_STATE_BUFFER
+                                                                               : ROCKS_LOG_BUFFER);
     rocksdb_options_set_max_write_buffer_number(db->options, 3);
     rocksdb_options_set_target_file_size_base(db->options, ROCKS_TABLE_FILE);
     rocksdb_options_set_level_compaction_dynamic_level_bytes(db->options, 1);
