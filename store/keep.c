@@ -7,6 +7,11 @@
 #include "core/base/mem.h"
 #include "core/base/metric.h"
 
+/* Of the bytes that the state may be ahead of its disk, the log behind it keeps this part. */
+#define KEEP_TRAILING_PART 2
+/* After so many parts of them, it is looked how far the state is durable. */
+#define KEEP_LOOK_PART     16
+
 /* --- free space ------------------------------------------------------------------------------ */
 
 /* What must stay free: the reserve, what is in memory and will have to be written out, and the
@@ -57,7 +62,7 @@ static unsigned keep_trailing(const struct store *s)
 {
     uint64_t count = engine_last(s->engine) - engine_snapshot_index(s->engine);
     uint64_t each = count > 0 ? s->uncut_bytes / count + 1 : 1;
-    uint64_t most = s->flush_budget / each;
+    uint64_t most = s->flush_budget / KEEP_TRAILING_PART / each;
     return most < s->log_trailing ? (unsigned)most : s->log_trailing;
 }
 
@@ -68,6 +73,7 @@ static void keep_cut(struct store *s)
     if (s->cut.busy || atomic_load(&s->closing)) {
         return;
     }
+    s->unlooked_bytes = 0;
     if (state_durable(s->state, &durable, &why) != OK ||
         durable <= engine_snapshot_index(s->engine)) {
         return;
@@ -125,6 +131,12 @@ void keep_on_applied(struct store *s, size_t bytes)
     s->dirty_bytes += bytes;
     if (s->dirty_bytes >= s->flush_budget) {
         keep_flush(s);
+    }
+    /* The database writes its buffers out by itself, too. A log that is cut in time is never written
+     * a second time, to table files. */
+    s->unlooked_bytes += bytes;
+    if (s->unlooked_bytes >= s->flush_budget / KEEP_LOOK_PART) {
+        keep_cut(s);
     }
 }
 

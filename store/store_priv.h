@@ -118,6 +118,7 @@ struct store {
     size_t flush_budget;
     size_t uncut_bytes; /* of entries appended since the log was cut */
     size_t uncompacted_bytes;
+    size_t unlooked_bytes; /* of commands applied since it was asked how far the state is durable */
     uint64_t history_age_ms;
     uint64_t history_bytes_max;
     struct reap_mark reap_marks[REAP_MARKS];

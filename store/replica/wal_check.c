@@ -172,11 +172,12 @@ static enum err wal_check_logs(struct wal_files *files, uint64_t durable, struct
 /* The MANIFEST that CURRENT names. Its torn end is the library's to drop. */
 static enum err wal_check_manifest(const char *directory, struct reason *why)
 {
+    char current[WAL_PATH_MAX];
     char path[WAL_PATH_MAX];
     char name[64] = {0};
-    struct wal_report report;
-    (void)snprintf(path, sizeof path, "%s/CURRENT", directory);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct wal_report report = {0};
+    (void)snprintf(current, sizeof current, "%s/CURRENT", directory);
+    int fd = open(current, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         /* None yet; a lost one is for the library to say. */
         return OK;
@@ -184,11 +185,10 @@ static enum err wal_check_manifest(const char *directory, struct reason *why)
     ssize_t got = read(fd, name, sizeof name - 1);
     (void)close(fd);
     name[strcspn(name, "\n")] = '\0';
-    if (got <= 0 || strncmp(name, "MANIFEST-", 9) != 0 || strchr(name, '/') != NULL) {
-        report = (struct wal_report){.offset = 0};
-        return wal_check_damaged(path, &report, why);
-    }
     (void)snprintf(path, sizeof path, "%s/%s", directory, name);
+    if (got <= 0 || strchr(name, '/') != NULL || access(path, F_OK) != 0) {
+        return wal_check_damaged(current, &report, why);
+    }
     enum err e = wal_examine_file(path, NULL, NULL, &report, why);
     if (e == OK && report.verdict == WAL_DAMAGED) {
         e = wal_check_damaged(path, &report, why);
