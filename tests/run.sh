@@ -99,7 +99,7 @@ kind_stream() {
 
 kind_bad_input() {
     need_build build-asan herald || return
-    scripts 'tests/process/raw_http.py tests/process/bad_*.py' build-asan 600
+    scripts 'tests/process/raw_http.py tests/process/bad_input.py' build-asan 300
 }
 
 kind_kill() {

@@ -2,13 +2,11 @@
 #include "core/base/limit.h"
 #include "core/base/mem.h"
 #include "store/store.h"
+#include "tests/unit/scratch.h"
 
 #include <criterion/criterion.h>
 #include <criterion/logging.h>
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -21,32 +19,18 @@
 
 #define NODE_ID "0123abcd-0000-4000-8000-000000000001"
 
-/* --- a directory of its own ------------------------------------------------------------------- */
-
-static char scratch[64];
-
-static int scratch_remove(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
-}
-
-static void scratch_make(void)
-{
-    (void)snprintf(scratch, sizeof scratch, "/tmp/herald-store-XXXXXX");
-    cr_assert_not_null(mkdtemp(scratch));
-}
-
-static void scratch_drop(void)
-{
-    (void)nftw(scratch, scratch_remove, 16, FTW_DEPTH | FTW_PHYS);
-}
-
 TestSuite(store, .init = scratch_make, .fini = scratch_drop, .timeout = 120);
 
 /* --- a client: a loop with one reader --------------------------------------------------------- */
+
+/* Also for forked processes, where the framework's own assertions must not be used. */
+static void must(bool held, const char *what)
+{
+    if (!held) {
+        (void)fprintf(stderr, "did not hold: %s\n", what);
+        abort();
+    }
+}
 
 struct client {
     struct loop *loop;
@@ -58,8 +42,8 @@ struct client {
 static void client_on_changes(struct store_reader *r, struct change_batch *b)
 {
     struct client *c = r->ctx;
-    cr_assert_eq(b->after, c->seen);
-    cr_assert_gt(b->through, b->after);
+    must(b->after == c->seen, "batches follow each other");
+    must(b->through > b->after, "a batch covers something");
     c->seen = b->through;
     c->changes += b->count;
 }
@@ -98,7 +82,7 @@ static struct store *store_of(const char *dir)
     struct reason why = {0};
     struct store *s = NULL;
     enum err e = store_open(&options, &s, &why);
-    cr_assert_eq(e, OK, "%s: %s", err_name(e), why.text);
+    must(e == OK, why.text);
     return s;
 }
 
@@ -111,7 +95,7 @@ static enum err open_error(const char *dir, struct reason *why)
     if (e == OK) {
         store_close(s);
     } else {
-        cr_assert_gt(strlen(why->text), 20);
+        must(strlen(why->text) > 20, "a reason is a sentence");
     }
     return e;
 }
@@ -124,7 +108,7 @@ static void encode_set(struct buf *out, const char *key, struct bytes value)
         .kv_set = {.key = bytes_of(key), .value = value},
     };
     buf_init(out, COMMAND_MAX);
-    cr_assert_eq(command_encode(out, &command), OK);
+    must(command_encode(out, &command) == OK, "encoding");
 }
 
 /* A client with a thread of its own, which proposes and waits. */
@@ -141,7 +125,7 @@ static void writer_on_done(struct proposal *p)
 
 static void writer_open(struct writer *w, struct store *s)
 {
-    cr_assert_eq(sem_init(&w->done, 0, 0), 0);
+    must(sem_init(&w->done, 0, 0) == 0, "sem_init");
     client_open(&w->client, s);
     loop_start(w->client.loop);
 }
@@ -251,6 +235,204 @@ Test(store, a_restart_keeps_everything_and_goes_on_counting)
     cr_assert(facts[1].leader);
 }
 
+/* --- limits ----------------------------------------------------------------------------------- */
+
+struct flood {
+    struct client client;
+    size_t open;
+    size_t count[8]; /* by outcome */
+};
+
+enum {
+    FLOOD_OK,
+    FLOOD_BUSY,
+    FLOOD_OTHER
+};
+
+static void flood_on_done(struct proposal *p)
+{
+    struct flood *f = p->ctx;
+    f->count[p->status == OK ? FLOOD_OK : p->status == ERR_BUSY ? FLOOD_BUSY : FLOOD_OTHER]++;
+    if (--f->open == 0) {
+        loop_stop(f->client.loop);
+    }
+}
+
+/* More than may wait is refused at once, everybody gets an answer, and afterwards all is well. */
+Test(store, too_many_waiting_are_told_busy)
+{
+    enum {
+        FLOOD = PROPOSALS_MAX * 2
+    };
+    struct store *s = store_of(scratch);
+    struct flood f = {.open = FLOOD};
+    struct proposal *all = mem_zalloc(FLOOD, sizeof *all);
+    client_open(&f.client, s);
+    for (size_t i = 0; i < FLOOD; i++) {
+        struct buf command;
+        all[i] = (struct proposal){.done = flood_on_done, .ctx = &f};
+        encode_set(&command, "key", BYTES("value"));
+        store_propose(s, f.client.loop, &all[i], &command);
+        buf_close(&command);
+    }
+    loop_run(f.client.loop);
+    cr_assert_eq(f.count[FLOOD_OTHER], 0);
+    cr_assert_eq(f.count[FLOOD_OK] + f.count[FLOOD_BUSY], FLOOD);
+    cr_assert_geq(f.count[FLOOD_OK], 1000);
+    client_close(&f.client);
+    free(all);
+    assert_value(s, "key", "value");
+    store_close(s);
+}
+
+Test(store, a_command_that_is_none_is_refused_and_harms_nobody)
+{
+    struct store *s = store_of(scratch);
+    struct client c;
+    client_open(&c, s);
+    for (int round = 0; round < 3; round++) {
+        struct buf command;
+        struct proposal p = {.done = client_on_done, .ctx = c.loop};
+        buf_init(&command, MIB(2));
+        if (round == 1) {
+            buf_put_str(&command, "no command at all");
+        }
+        while (round == 2 && command.len <= COMMAND_MAX) {
+            buf_put_str(&command, "long and longer ");
+        }
+        store_propose(s, c.loop, &p, &command);
+        buf_close(&command);
+        struct loop *again = loop_new("client");
+        loop_run(c.loop);
+        cr_assert_eq(p.status, round == 2 ? ERR_TOO_BIG : ERR_INVALID);
+        /* A loop runs once. */
+        store_reader_close(&c.reader);
+        loop_free(c.loop);
+        c.loop = again;
+        store_reader_open(&c.reader, s, c.loop);
+        c.seen = view_index(store_reader_view(&c.reader));
+    }
+    client_close(&c);
+    store_close(s);
+    s = store_of(scratch);
+    store_close(s);
+}
+
+/* --- kill -9 ---------------------------------------------------------------------------------- */
+
+#define CRASH_WRITERS 4
+#define CRASH_ACKS    4096
+
+/* What the killed process had been told, in memory that outlives it. */
+struct crash_acks {
+    _Atomic uint32_t count[CRASH_WRITERS];
+    uint64_t index[CRASH_WRITERS][CRASH_ACKS];
+};
+
+static void crash_key(char *ret_key, size_t len, int round, unsigned writer, uint32_t n)
+{
+    (void)snprintf(ret_key, len, "round%d/writer%u/%u", round, writer, n);
+}
+
+struct crash_writer {
+    struct writer writer;
+    struct crash_acks *acks;
+    unsigned id;
+    int round;
+};
+
+static void *crash_write(void *arg)
+{
+    struct crash_writer *w = arg;
+    for (uint32_t n = 0; n < CRASH_ACKS; n++) {
+        char key[64];
+        uint64_t index = 0;
+        crash_key(key, sizeof key, w->round, w->id, n);
+        if (writer_set(&w->writer, key, bytes_of(key), &index) == OK) {
+            w->acks->index[w->id][n] = index;
+            atomic_store(&w->acks->count[w->id], n + 1);
+        }
+    }
+    return NULL;
+}
+
+static _Noreturn void crash_child(struct crash_acks *acks, int round)
+{
+    struct crash_writer writers[CRASH_WRITERS];
+    pthread_t threads[CRASH_WRITERS];
+    struct store *s = store_of(scratch);
+    for (unsigned i = 0; i < CRASH_WRITERS; i++) {
+        writers[i] = (struct crash_writer){.acks = acks, .id = i, .round = round};
+        writer_open(&writers[i].writer, s);
+        (void)pthread_create(&threads[i], NULL, crash_write, &writers[i]);
+    }
+    for (;;) {
+        (void)pause();
+    }
+}
+
+static uint64_t crash_verify(struct crash_acks *acks, int round, uint64_t before)
+{
+    uint64_t highest = before;
+    struct store *s = store_of(scratch);
+    struct client c;
+    client_open(&c, s);
+    struct view *view = store_reader_view(&c.reader);
+    for (unsigned writer = 0; writer < CRASH_WRITERS; writer++) {
+        for (uint32_t n = 0; n < atomic_load(&acks->count[writer]); n++) {
+            char key[64];
+            struct view_pin pin = {0};
+            struct kv_row row;
+            crash_key(key, sizeof key, round, writer, n);
+            cr_assert_eq(view_kv_get(view, bytes_of(key), &pin, &row), OK, "%s is lost", key);
+            cr_assert(bytes_equal(row.value, bytes_of(key)));
+            cr_assert_eq(row.modify_index, acks->index[writer][n]);
+            /* No index is given twice, also not by an earlier life. */
+            cr_assert_gt(row.modify_index, before);
+            highest = row.modify_index > highest ? row.modify_index : highest;
+            view_pin_close(&pin);
+        }
+    }
+    highest = view_index(view) > highest ? view_index(view) : highest;
+    client_close(&c);
+    store_close(s);
+    return highest;
+}
+
+Test(store, a_killed_server_loses_nothing_it_acknowledged)
+{
+    enum {
+        ROUNDS = 8
+    };
+    uint64_t highest = 0;
+    uint64_t acknowledged = 0;
+    struct crash_acks *acks =
+        mmap(NULL, sizeof *acks, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    cr_assert_neq(acks, MAP_FAILED);
+    for (int round = 0; round < ROUNDS; round++) {
+        for (unsigned i = 0; i < CRASH_WRITERS; i++) {
+            atomic_store(&acks->count[i], 0);
+        }
+        pid_t child = fork();
+        if (child == 0) {
+            crash_child(acks, round);
+        }
+        /* Killed at some moment after the first answers, which another process gets. */
+        while (atomic_load(&acks->count[0]) < 10U + 37U * (unsigned)round) {
+            (void)usleep(200);
+        }
+        (void)kill(child, SIGKILL);
+        cr_assert_eq(waitpid(child, NULL, 0), child);
+        for (unsigned i = 0; i < CRASH_WRITERS; i++) {
+            acknowledged += atomic_load(&acks->count[i]);
+        }
+        highest = crash_verify(acks, round, highest);
+    }
+    cr_assert_gt(acknowledged, 100);
+    cr_assert_geq(highest, acknowledged);
+    (void)munmap(acks, sizeof *acks);
+}
+
 /* --- the directory ---------------------------------------------------------------------------- */
 
 Test(store, a_directory_in_use_is_refused_by_name)
@@ -261,4 +443,225 @@ Test(store, a_directory_in_use_is_refused_by_name)
     cr_assert_not_null(strstr(why.text, scratch));
     store_close(s);
     cr_assert_eq(open_error(scratch, &why), OK);
+}
+
+Test(store, a_directory_of_another_version_is_left_alone)
+{
+    struct reason why;
+    char path[128];
+    cr_assert_eq(open_error(scratch, &why), OK);
+    (void)snprintf(path, sizeof path, "%s/VERSION", scratch);
+    int fd = open(path, O_WRONLY | O_TRUNC);
+    cr_assert_eq(write(fd, "herald data 9\n", 14), 14);
+    (void)close(fd);
+    cr_assert_eq(open_error(scratch, &why), ERR_VERSION);
+    cr_assert_not_null(strstr(why.text, "herald data 9"), "%s", why.text);
+    cr_assert_eq(unlink(path), 0);
+    cr_assert_eq(open_error(scratch, &why), ERR_VERSION);
+}
+
+Test(store, a_file_is_no_directory)
+{
+    struct reason why;
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/file", scratch);
+    (void)close(open(path, O_WRONLY | O_CREAT, 0644));
+    cr_assert_eq(open_error(path, &why), ERR_INVALID);
+    cr_assert_not_null(strstr(why.text, "not a directory"), "%s", why.text);
+    char below[160];
+    (void)snprintf(below, sizeof below, "%s/below", path);
+    cr_assert_eq(open_error(below, &why), ERR_INVALID);
+}
+
+/* Whether this machine lets us mount. */
+static bool mounted(const char *options, unsigned long flags)
+{
+    if (mount("none", scratch, "tmpfs", flags, options) == 0) {
+        return true;
+    }
+    cr_log_info("skipped: cannot mount a tmpfs: %s\n", strerror(errno));
+    return false;
+}
+
+Test(store, a_read_only_directory_is_named)
+{
+    struct reason why;
+    if (!mounted("size=8m", MS_RDONLY)) {
+        return;
+    }
+    cr_assert_eq(open_error(scratch, &why), ERR_READ_ONLY);
+    cr_assert_not_null(strstr(why.text, "read-only"), "%s", why.text);
+    cr_assert_eq(umount(scratch), 0);
+}
+
+Test(store, a_directory_of_another_user_is_named)
+{
+    if (geteuid() != 0) {
+        cr_log_info("skipped: needs root to become somebody else\n");
+        return;
+    }
+    cr_assert_eq(chmod(scratch, 0755), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        struct reason why;
+        bool named = setuid(65534) == 0 && open_error(scratch, &why) == ERR_READ_ONLY &&
+                     strstr(why.text, "permission denied") != NULL;
+        _exit(named ? 0 : 1);
+    }
+    int status = 0;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert_eq(WEXITSTATUS(status), 0);
+}
+
+Test(store, a_full_disk_at_the_start_is_named)
+{
+    struct reason why;
+    char path[128];
+    if (!mounted("size=1m", 0)) {
+        return;
+    }
+    (void)snprintf(path, sizeof path, "%s/filler", scratch);
+    int fd = open(path, O_WRONLY | O_CREAT, 0644);
+    static char block[4096];
+    while (write(fd, block, sizeof block) > 0) {
+    }
+    (void)close(fd);
+    char dir[128];
+    (void)snprintf(dir, sizeof dir, "%s/data", scratch);
+    cr_assert_eq(open_error(dir, &why), ERR_NO_SPACE, "%s", why.text);
+    cr_assert_not_null(strstr(why.text, dir), "%s", why.text);
+    cr_assert_eq(umount(scratch), 0);
+}
+
+/* --- a disk that fills up -----------------------------------------------------------------------
+ */
+
+static int filler_write(const char *path, size_t mib)
+{
+    static char block[65536];
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0644);
+    size_t put = 0;
+    while (put < mib * 16 && write(fd, block, sizeof block) == (ssize_t)sizeof block) {
+        put++;
+    }
+    return close(fd);
+}
+
+static enum err fill_until_refused(struct writer *w, unsigned *ret_written)
+{
+    static char value[16384];
+    enum err e = OK;
+    for (unsigned n = 0; e == OK && n < 20000; n++) {
+        char key[32];
+        uint64_t index = 0;
+        (void)snprintf(key, sizeof key, "fill/%u", n);
+        e = writer_set(w, key, (struct bytes){.ptr = value, .len = sizeof value}, &index);
+        *ret_written = e == OK ? n + 1 : *ret_written;
+    }
+    return e;
+}
+
+static void assert_filled(struct store *s, unsigned written)
+{
+    struct client c;
+    client_open(&c, s);
+    for (unsigned n = 0; n < written; n++) {
+        char key[32];
+        struct view_pin pin = {0};
+        struct kv_row row;
+        (void)snprintf(key, sizeof key, "fill/%u", n);
+        cr_assert_eq(view_kv_get(store_reader_view(&c.reader), bytes_of(key), &pin, &row), OK);
+        view_pin_close(&pin);
+    }
+    client_close(&c);
+}
+
+static void fill_and_recover(const char *size, size_t filler_mib)
+{
+    char filler[128];
+    char dir[128];
+    unsigned written = 0;
+    uint64_t index = 0;
+    if (!mounted(size, 0)) {
+        return;
+    }
+    (void)snprintf(filler, sizeof filler, "%s/filler", scratch);
+    (void)snprintf(dir, sizeof dir, "%s/data", scratch);
+    cr_assert_eq(filler_write(filler, filler_mib), 0);
+    struct store *s = store_of(dir);
+    struct writer w;
+    struct store_facts facts;
+    writer_open(&w, s);
+    cr_assert_eq(fill_until_refused(&w, &written), ERR_NO_SPACE);
+    cr_assert_gt(written, 10);
+    store_facts_get(s, &facts);
+    cr_assert(facts.disk_full);
+    /* Reads go on, and nothing acknowledged is gone. */
+    assert_filled(s, written);
+    /* Room again: writes come back by themselves, soon. */
+    cr_assert_eq(unlink(filler), 0);
+    enum err e = ERR_NO_SPACE;
+    for (unsigned waited_ms = 0; e != OK && waited_ms < 10000; waited_ms += 20) {
+        e = writer_set(&w, "after", BYTES("x"), &index);
+        (void)usleep(e == OK ? 0 : 20000);
+    }
+    cr_assert_eq(e, OK, "%s", err_name(e));
+    writer_close(&w);
+    store_close(s);
+    s = store_of(dir);
+    assert_filled(s, written);
+    assert_value(s, "after", "x");
+    store_close(s);
+    cr_assert_eq(umount(scratch), 0);
+}
+
+Test(store, a_disk_that_fills_up_stops_writes_and_nothing_else)
+{
+    fill_and_recover("size=24m", 8);
+}
+
+Test(store, a_tiny_disk_works_and_recovers_too)
+{
+    fill_and_recover("size=12m", 3);
+}
+
+/* Somebody else takes the last byte while the server is idle. */
+Test(store, a_disk_filled_by_another_program_is_survived)
+{
+    char filler[128];
+    char dir[128];
+    uint64_t index = 0;
+    if (!mounted("size=16m", 0)) {
+        return;
+    }
+    (void)snprintf(filler, sizeof filler, "%s/filler", scratch);
+    (void)snprintf(dir, sizeof dir, "%s/data", scratch);
+    struct store *s = store_of(dir);
+    struct writer w;
+    writer_open(&w, s);
+    /* Enough in memory that flushing it must fail, and be tried again. */
+    static char value[16384];
+    for (unsigned n = 0; n < 50; n++) {
+        char key[32];
+        (void)snprintf(key, sizeof key, "fill/%u", n);
+        cr_assert_eq(writer_set(&w, key, (struct bytes){.ptr = value, .len = sizeof value}, &index),
+                     OK);
+    }
+    cr_assert_eq(filler_write(filler, 64), 0);
+    cr_assert_eq(writer_set(&w, "full", BYTES("x"), &index), ERR_NO_SPACE);
+    cr_assert_eq(unlink(filler), 0);
+    enum err e = ERR_NO_SPACE;
+    for (unsigned waited_ms = 0; e != OK && waited_ms < 10000; waited_ms += 20) {
+        e = writer_set(&w, "after", BYTES("x"), &index);
+        (void)usleep(e == OK ? 0 : 20000);
+    }
+    cr_assert_eq(e, OK, "%s", err_name(e));
+    assert_filled(s, 50);
+    writer_close(&w);
+    store_close(s);
+    s = store_of(dir);
+    assert_filled(s, 50);
+    assert_value(s, "after", "x");
+    store_close(s);
+    cr_assert_eq(umount(scratch), 0);
 }
