@@ -48,9 +48,10 @@ need_build() {
     shift
     # shellcheck disable=SC2086 # a list of words
     [ -f "$name/build.ninja" ] || meson setup "$name" $options >"$out/$name.log" 2>&1 &&
-        ninja -C "$name" "$@" >"$out/$name.log" 2>&1 || {
+        ninja -k 0 -C "$name" "$@" >"$out/$name.log" 2>&1 || {
         unset CC
-        grep -v '^\[' "$out/$name.log" | head -n 60 | sed 's/^/# /'
+        grep -E '^FAILED|error|ERROR|warning: |undefined' "$out/$name.log" | grep -v '^[a-z]*cc\? -' |
+            cut -c 1-300 | head -n 40 | sed 's/^/# /'
         echo "not ok build of $name"
         return 1
     }
