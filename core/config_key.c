@@ -288,7 +288,7 @@ static void config_set_used(struct config *c,
     case KIND_LIST:
     case KIND_MAP:
     case KIND_TEXTS:
-        CHECK(!"a kind that has no field");
+        CHECK(false && "a kind that has no field");
         break;
     }
 }

@@ -65,8 +65,9 @@ apt_update() {
 }
 
 apt_install() {
-    as_root env DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes apt-get -qq -o DPkg::Lock::Timeout=300 \
-        -o Dpkg::Use-Pty=0 install -y --no-install-recommends "$@" >/dev/null ||
+    as_root env DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes \
+        apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 \
+        install -y --no-install-recommends "$@" >/dev/null ||
         die "apt-get could not install: $*. Its own words are above; without a network, or" \
             "without these packages on the mirror, install them by hand and try again."
 }

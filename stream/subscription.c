@@ -514,6 +514,6 @@ enum subscription_step subscription_step(struct subscription *sub, size_t *ret_b
     case SUB_ENDED:
         break;
     }
-    CHECK(!"a subscription rests in this state");
+    CHECK(false && "a subscription rests in this state");
     return STEP_IDLE;
 }

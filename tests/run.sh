@@ -50,8 +50,8 @@ need_build() {
     [ -f "$name/build.ninja" ] || meson setup "$name" $options >"$out/$name.log" 2>&1 &&
         ninja -k 0 -C "$name" "$@" >"$out/$name.log" 2>&1 || {
         unset CC
-        grep -E '^FAILED|error|ERROR|warning: |undefined' "$out/$name.log" | grep -v '^[a-z]*cc\? -' |
-            cut -c 1-300 | head -n 40 | sed 's/^/# /'
+        grep -E '^FAILED|error: |ERROR: |warning: |undefined' "$out/$name.log" |
+            head -n 40 | cut -c 1-300 | sed 's/^/# /'
         echo "not ok build of $name"
         return 1
     }

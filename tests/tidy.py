@@ -45,7 +45,8 @@ BANNED = {
     r"strcpy|stpcpy|strcat|strncpy|strncat|sprintf|vsprintf|gets|strtok|strtok_r": None,
     r"atoi|atol|atoll|atof|rand|srand|random|alloca|setjmp|longjmp|system|popen": None,
     r"time|clock_gettime|gettimeofday|clock|getrandom|getentropy|arc4random": r"core/base/env\.c",
-    r"sleep|usleep|nanosleep": r"core/cli/.*",
+    # The disk thread may wait for room on the disk: nobody else is on that thread.
+    r"sleep|usleep|nanosleep": r"core/cli/.*|store/disk\.c",
 }
 
 failures = {}
@@ -88,9 +89,10 @@ def check_includes(path, text):
         kind, name = found.groups()
         where = "%s:%d" % (path, number)
         if kind == '"':
-            if not os.path.isfile(name):
+            beside = home == "tests" and os.path.isfile(os.path.dirname(path) + "/" + name)
+            if not os.path.isfile(name) and not beside:
                 fail("include_direction", where, "%s is not a path from the root" % name)
-            elif room(name) != home and home in MAY and not any(
+            elif not beside and room(name) != home and home in MAY and not any(
                     name.startswith(m) if m.endswith("/") else name == m for m in MAY[home]):
                 fail("include_direction", where, "%s/ must not include %s" % (home, name))
         for library, owner in OWNERS.items():
@@ -113,19 +115,20 @@ def check_code(path, text):
 def check_text(path, text):
     lines = text.split("\n")
     ours = re.search(r"\.(c|h|py|sh|mjs|html|build|txt)$", path)
-    limit = 300 if path.endswith(".h") else 800
-    if ours and len(lines) > limit and not path.endswith(".txt"):
+    table = path.endswith((".tbl.h", ".txt"))
+    limit = 300 if path.endswith(".h") and not path.startswith("tests/") else 800
+    if ours and not table and len(lines) > limit:
         fail("lengths", path, "%d lines, at most %d" % (len(lines), limit))
     for number, line in enumerate(lines, 1):
         where = "%s:%d" % (path, number)
         # A table is data: one row is one line, however long its text.
-        if ours and not path.endswith((".tbl.h", ".txt")) and len(line) > 100:
+        if ours and not table and len(line) > 100:
             fail("lengths", where, "%d columns, at most 100" % len(line))
         if ours and path != "tests/tidy.py" and re.search(r"\b(FIXME|TODO|XXX)\b", line):
             fail("nothing_unfinished", where, line.strip())
         if re.search(r"(^|[\s\"'=(])/(home|root|work|Users)/\w", line):
             fail("no_machine_paths", where, line.strip())
-        if line.rstrip() != line and ours:
+        if line.rstrip() != line and ours and not table:
             fail("lengths", where, "blanks at the end of the line")
     if path.endswith(".h") and not text.startswith("/* "):
         fail("header_contracts", path, "a header begins with its contract, a comment")

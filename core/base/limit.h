@@ -69,8 +69,8 @@
 #define STREAM_PING_MS           30000U
 #define STREAM_STALL_MS          60000U
 #define STREAM_HELLO_MS          10000U
-#define STREAM_AHEAD_WAIT_MS     5000U /* how long an index of the future is waited for */
-#define STREAM_CLOSE_REASON_MAX  123   /* RFC 6455 section 5.5 */
+#define STREAM_AHEAD_WAIT_MS     5000U  /* how long an index of the future is waited for */
+#define STREAM_CLOSE_REASON_MAX  123    /* RFC 6455 section 5.5 */
 #define STREAM_SNAPSHOT_PIN_MS   60000U /* a snapshot of which no page was taken for so long ends */
 /* What the front keeps of the newest changes so that a tail never touches the disk. The age keeps
  * an idle server from holding old views. */

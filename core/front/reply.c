@@ -65,7 +65,7 @@ static struct bytes reply_status_line(int status)
             return lines[i].line;
         }
     }
-    CHECK(!"a status that is in the table");
+    CHECK(false && "a status that is in the table");
     return (struct bytes){0};
 }
 
