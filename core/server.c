@@ -61,6 +61,7 @@ struct server {
     struct clients *clients;
     struct store_facts facts; /* as of the start: the epoch */
     struct front_thread *threads;
+    struct front_listen listen[CONFIG_LISTENERS_MAX]; /* the same for each; borrowed by them */
     unsigned thread_count;
     struct loop *loop; /* the main thread's */
     struct io signal_io;
@@ -211,17 +212,16 @@ static void front_thread_close(struct front_thread *t)
 static enum err server_open_fronts(struct server *s, struct reason *why)
 {
     const struct config *config = server_config(s);
-    struct front_listen listen[CONFIG_LISTENERS_MAX];
     CHECK(config->http_count <= CONFIG_LISTENERS_MAX);
-    memcpy(listen, config->http, sizeof listen);
+    memcpy(s->listen, config->http, sizeof s->listen);
     s->threads = mem_zalloc(s->thread_count, sizeof *s->threads);
     for (unsigned i = 0; i < s->thread_count; i++) {
-        enum err e = front_thread_open(&s->threads[i], s, i, listen, why);
+        enum err e = front_thread_open(&s->threads[i], s, i, s->listen, why);
         if (e != OK) {
             return e;
         }
         for (size_t j = 0; i == 0 && j < config->http_count; j++) {
-            listen[j].port = front_port(s->threads[0].front, j);
+            s->listen[j].port = front_port(s->threads[0].front, j);
         }
     }
     return OK;
