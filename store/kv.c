@@ -1,6 +1,9 @@
 #include "store/kv.h"
 
+#include "core/base/mem.h"
 #include "store/history.h"
+
+#include <stdlib.h>
 
 /* --- rows ------------------------------------------------------------------------------------ */
 
@@ -41,12 +44,17 @@ static void kv_write(struct apply *a, const struct kv_row *row)
     rocks_batch_put(a->batch, schema_key_view(&k), buf_view(&a->row));
 }
 
-static void kv_bury(struct apply *a, struct bytes key)
+static void kv_entomb(struct apply *a, struct bytes key)
+{
+    kv_write(a, &(struct kv_row){.key = key, .dead = true, .modify_index = a->index});
+}
+
+/* So that reaping finds the dead row. */
+static void kv_register_death(struct apply *a, struct bytes key)
 {
     struct schema_key k;
     schema_key_deletion(&k, a->index, key);
     rocks_batch_put(a->batch, schema_key_view(&k), (struct bytes){0});
-    kv_write(a, &(struct kv_row){.key = key, .dead = true, .modify_index = a->index});
 }
 
 /* A key that comes to life again has no deletion to be reaped. */
@@ -126,58 +134,82 @@ enum err kv_delete(struct apply *a, const struct command_kv_delete *cmd)
         a->status = ERR_CONFLICT;
         return OK;
     }
-    kv_bury(a, cmd->key);
+    kv_entomb(a, cmd->key);
+    kv_register_death(a, cmd->key);
     a->meta.kv_index = a->index;
     apply_change(a, &(struct change){.topic = CHANGE_KV, .op = CHANGE_DELETE, .key = cmd->key});
     return OK;
 }
 
-static enum err kv_delete_prefix_row(struct apply *a,
-                                     const struct rocks_iter *it,
-                                     struct history_cascade *cascade,
-                                     bool *ret_any)
-{
-    struct kv_row row = {0};
-    if (schema_parse_kv(rocks_iter_key(it), &row.key) != OK ||
-        schema_row_decode(rocks_iter_value(it), &row) != OK) {
-        return kv_corrupt(a->why);
-    }
-    if (!row.dead) {
-        kv_bury(a, row.key);
-        history_cascade_add(cascade, row.key);
-        *ret_any = true;
-    }
-    return OK;
-}
-
-enum err kv_delete_prefix(struct apply *a, const struct command_kv_delete_prefix *cmd)
+/* Live keys under a prefix, one after the other; `each` sees them before the batch, which may
+ * therefore be filled meanwhile. */
+static enum err kv_each_live(struct apply *a,
+                             struct bytes prefix,
+                             void (*each)(struct apply *a, struct bytes key, void *ctx),
+                             void *ctx)
 {
     struct schema_key from;
-    schema_key_kv(&from, cmd->prefix);
+    schema_key_kv(&from, prefix);
     struct schema_key to = from;
     schema_key_end(&to);
-    struct history_cascade cascade;
-    history_cascade_init(&cascade, a->batch, &a->meta, a->index, 0);
-    bool any = false;
     enum err e = OK;
-    /* The iterator sees the state before the batch, so it may be filled meanwhile. */
     struct rocks_iter *it =
         rocks_iter_new(a->db, NULL, schema_key_view(&from), schema_key_view(&to));
     for (rocks_iter_first(it); e == OK && rocks_iter_valid(it); rocks_iter_next(it)) {
-        e = kv_delete_prefix_row(a, it, &cascade, &any);
+        struct kv_row row = {0};
+        if (schema_parse_kv(rocks_iter_key(it), &row.key) != OK ||
+            schema_row_decode(rocks_iter_value(it), &row) != OK) {
+            e = kv_corrupt(a->why);
+        } else if (!row.dead) {
+            each(a, row.key, ctx);
+        }
     }
     if (e == OK) {
         e = rocks_iter_error(it, a->why);
     }
     rocks_iter_free(it);
-    if (e != OK || !any) {
-        return e;
+    return e;
+}
+
+struct kv_hashes {
+    uint64_t *hashes;
+    size_t count;
+    size_t cap;
+};
+
+static void kv_delete_prefix_row(struct apply *a, struct bytes key, void *ctx)
+{
+    struct kv_hashes *h = ctx;
+    if (h->count == h->cap) {
+        h->cap = h->cap == 0 ? 64 : h->cap * 2;
+        h->hashes = mem_realloc(h->hashes, h->cap * sizeof(*h->hashes));
     }
-    history_cascade_finish(&cascade);
-    a->meta.kv_index = a->index;
-    apply_change(
-        a, &(struct change){.topic = CHANGE_KV, .op = CHANGE_DELETE_PREFIX, .key = cmd->prefix});
-    return OK;
+    h->hashes[h->count++] = schema_hash(key);
+    kv_entomb(a, key);
+}
+
+static void kv_delete_prefix_deletion(struct apply *a, struct bytes key, void *ctx)
+{
+    (void)ctx;
+    kv_register_death(a, key);
+}
+
+enum err kv_delete_prefix(struct apply *a, const struct command_kv_delete_prefix *cmd)
+{
+    struct kv_hashes taken = {0};
+    /* Table by table, in two walks: the database takes rows in order several times faster. */
+    enum err e = kv_each_live(a, cmd->prefix, kv_delete_prefix_row, &taken);
+    if (e == OK && taken.count > 0) {
+        e = kv_each_live(a, cmd->prefix, kv_delete_prefix_deletion, NULL);
+    }
+    if (e == OK && taken.count > 0) {
+        struct change c = {.topic = CHANGE_KV, .op = CHANGE_DELETE_PREFIX, .key = cmd->prefix};
+        a->meta.kv_index = a->index;
+        apply_change(a, &c);
+        history_record_cascade(a->batch, &a->meta, &c, taken.hashes, taken.count);
+    }
+    free(taken.hashes);
+    return e;
 }
 
 /* --- reap ------------------------------------------------------------------------------------ */
@@ -193,6 +225,30 @@ static struct rocks_iter *kv_deletions(struct rocks *db, uint64_t after, uint64_
     return rocks_iter_new(db, NULL, schema_key_view(&from), schema_key_view(&to));
 }
 
+/* One walk over the deletions: forgets them, or (`rows`) the dead rows that they stand for. */
+static enum err kv_reap_walk(struct apply *a, uint64_t through, bool rows, uint64_t *ret_reaped)
+{
+    struct rocks_iter *it = kv_deletions(a->db, a->meta.kv_reaped, through);
+    enum err e = OK;
+    for (rocks_iter_first(it); e == OK && rocks_iter_valid(it); rocks_iter_next(it)) {
+        struct bytes key;
+        struct schema_key k;
+        if (schema_parse_deletion(rocks_iter_key(it), ret_reaped, &key) != OK) {
+            e = kv_corrupt(a->why);
+        } else if (rows) {
+            schema_key_kv(&k, key);
+            rocks_batch_delete(a->batch, schema_key_view(&k));
+        } else {
+            rocks_batch_delete(a->batch, rocks_iter_key(it));
+        }
+    }
+    if (e == OK) {
+        e = rocks_iter_error(it, a->why);
+    }
+    rocks_iter_free(it);
+    return e;
+}
+
 enum err kv_reap(struct apply *a, const struct command_tombstone_reap *cmd)
 {
     /* What is to come cannot be forgotten. */
@@ -201,23 +257,11 @@ enum err kv_reap(struct apply *a, const struct command_tombstone_reap *cmd)
         return OK;
     }
     uint64_t reaped = a->meta.kv_reaped;
-    struct rocks_iter *it = kv_deletions(a->db, a->meta.kv_reaped, through);
-    enum err e = OK;
-    for (rocks_iter_first(it); rocks_iter_valid(it); rocks_iter_next(it)) {
-        struct bytes key;
-        struct schema_key k;
-        if (schema_parse_deletion(rocks_iter_key(it), &reaped, &key) != OK) {
-            e = kv_corrupt(a->why);
-            break;
-        }
-        schema_key_kv(&k, key);
-        rocks_batch_delete(a->batch, schema_key_view(&k));
-        rocks_batch_delete(a->batch, rocks_iter_key(it));
-    }
+    /* Table by table, as above. */
+    enum err e = kv_reap_walk(a, through, true, &reaped);
     if (e == OK) {
-        e = rocks_iter_error(it, a->why);
+        e = kv_reap_walk(a, through, false, &reaped);
     }
-    rocks_iter_free(it);
     if (e == OK) {
         a->meta.kv_reaped = reaped;
     }

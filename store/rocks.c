@@ -10,23 +10,24 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
-/* Idle memory is what counts: cache and write buffers fill only under load. A write buffer this
- * large lets most entries of the log be trimmed before they ever reach a table file. */
-#define ROCKS_STATE_CACHE       MIB(32)
-#define ROCKS_LOG_CACHE         MIB(4)
-#define ROCKS_WRITE_BUFFER      MIB(32)
-#define ROCKS_WRITE_BUFFER_MIN  MIB(1)
-#define ROCKS_WRITE_BUFFER_PART 64U /* of the disk at most */
-#define ROCKS_TABLE_FILE        MIB(32)
-#define ROCKS_OPEN_FILES        256
-#define ROCKS_BLOOM_BITS        10.0
-#define ROCKS_BLOCK             KIB(8)
+/* Idle memory is what counts: cache and write buffers fill only under load. The log's
+ * write buffer lets most entries be trimmed before they ever reach a table file. */
+#define ROCKS_STATE_CACHE   MIB(32)
+#define ROCKS_LOG_CACHE     MIB(4)
+#define ROCKS_STATE_BUFFER  MIB(16)
+#define ROCKS_LOG_BUFFER    MIB(32)
+#define ROCKS_BUFFER_MIN    MIB(1)
+#define ROCKS_BUFFER_PART   64U /* of the disk at most */
+#define ROCKS_TABLE_FILE    MIB(32)
+#define ROCKS_OPEN_FILES    256
+#define ROCKS_BLOOM_BITS    10.0
+#define ROCKS_BLOCK         KIB(8)
 /* The default is 4 MiB for each database: too much of a small disk. */
-#define ROCKS_MANIFEST_ROOM     KIB(64)
-#define ROCKS_INFO_LOG_MAX      MIB(1)
-#define ROCKS_INFO_LOG_WARN     2 /* rocksdb::InfoLogLevel::WARN_LEVEL */
-#define ROCKS_TIER_DURABLE      2 /* rocksdb::ReadTier::kPersistedTier */
-#define ROCKS_MEMORY_PATH       "/herald"
+#define ROCKS_MANIFEST_ROOM KIB(64)
+#define ROCKS_INFO_LOG_MAX  MIB(1)
+#define ROCKS_INFO_LOG_WARN 2 /* rocksdb::InfoLogLevel::WARN_LEVEL */
+#define ROCKS_TIER_DURABLE  2 /* rocksdb::ReadTier::kPersistedTier */
+#define ROCKS_MEMORY_PATH   "/herald"
 
 struct rocks {
     rocksdb_t *db;
@@ -112,21 +113,21 @@ static void rocks_open_table(struct rocks *db)
 
 /* The library sets a log file's room aside as large as a write buffer: on a small disk that would
  * be most of it. */
-static size_t rocks_write_buffer(const char *path)
+static size_t rocks_write_buffer(enum rocks_kind kind, const char *path)
 {
     struct statvfs vfs;
     char *parent = path != NULL ? mem_strdup(path) : NULL;
     char *slash = parent != NULL ? strrchr(parent, '/') : NULL;
-    size_t size = ROCKS_WRITE_BUFFER;
+    size_t size = kind == ROCKS_STATE ? ROCKS_STATE_BUFFER : ROCKS_LOG_BUFFER;
     if (slash != NULL) {
         *slash = '\0';
     }
     if (slash != NULL && statvfs(parent[0] != '\0' ? parent : "/", &vfs) == 0) {
-        uint64_t part = (uint64_t)vfs.f_blocks * vfs.f_frsize / ROCKS_WRITE_BUFFER_PART;
+        uint64_t part = (uint64_t)vfs.f_blocks * vfs.f_frsize / ROCKS_BUFFER_PART;
         size = part < size ? (size_t)part : size;
     }
     free(parent);
-    return size > ROCKS_WRITE_BUFFER_MIN ? size : ROCKS_WRITE_BUFFER_MIN;
+    return size > ROCKS_BUFFER_MIN ? size : ROCKS_BUFFER_MIN;
 }
 
 static void rocks_open_options(struct rocks *db, const char *path)
@@ -134,7 +135,7 @@ static void rocks_open_options(struct rocks *db, const char *path)
     bool in_memory = path == NULL;
     db->options = rocksdb_options_create();
     rocksdb_options_set_create_if_missing(db->options, 1);
-    rocksdb_options_set_write_buffer_size(db->options, rocks_write_buffer(path));
+    rocksdb_options_set_write_buffer_size(db->options, rocks_write_buffer(db->kind, path));
     rocksdb_options_set_max_write_buffer_number(db->options, 3);
     rocksdb_options_set_target_file_size_base(db->options, ROCKS_TABLE_FILE);
     rocksdb_options_set_level_compaction_dynamic_level_bytes(db->options, 1);

@@ -86,6 +86,7 @@ static void stream_deliver(struct stream *s, struct change_batch *b)
     if (s->view == NULL || b->through > s->index) {
         stream_take_view(s, b->view);
         if (s->subscriber_count > 0) {
+            ring_trim(&s->ring, stream_now_ms(s));
             ring_push(&s->ring, b, stream_now_ms(s));
         } else {
             ring_clear(&s->ring);

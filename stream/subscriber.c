@@ -105,6 +105,7 @@ void subscriber_send(struct subscriber *sb, struct shared *frame)
         sb->sent_ms = stream_now_ms(sb->stream);
         if (subscriber_pending(sb) == 0) {
             sb->taken_ms = sb->sent_ms;
+            sb->taken_bytes = (int64_t)sb->sent_bytes;
         }
         sb->sent_bytes += frame->len;
         metric_add(METRIC_STREAM_BYTES, frame->len);
@@ -291,6 +292,7 @@ static void subscriber_on_tick(struct timer *t)
     struct subscriber *sb = LIST_OWNER(t, struct subscriber, tick);
     uint64_t now = stream_now_ms(sb->stream);
     subscriber_enter(sb);
+    ring_trim(&sb->stream->ring, now);
     if (subscriber_is_stalled(sb, now)) {
         metric_add(METRIC_STREAM_STALLED, 1);
         log_line(LOG_STREAM_STALLED, "connection=%" PRIu64, sb->name);

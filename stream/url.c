@@ -365,16 +365,18 @@ enum err stream_url_parse(struct bytes query,
         return ERR_INVALID;
     }
     /* What is decoded twice lies here twice; reserved whole, so that the views stay in place. */
-    buf_init(&u->memory, query.len * 2 + 1);
-    enum err e = buf_reserve(&u->memory, query.len * 2 + 1);
+    size_t room = query.len * 2 + last_event_id.len + 1;
+    buf_init(&u->memory, room);
+    enum err e = buf_reserve(&u->memory, room);
     CHECK(e == OK);
+    buf_put(&u->memory, last_event_id);
     u->subscribes = mem_zalloc(STREAM_URL_SUBSCRIBES, sizeof *u->subscribes);
     u->messages = mem_zalloc(STREAM_URL_SUBSCRIBES, sizeof *u->messages);
     struct url_parser p = {
         .url = u,
         .why = why,
         .has_token = last_event_id.len > 0,
-        .token = last_event_id,
+        .token = buf_view(&u->memory),
     };
     struct url_shared shared = {
         .own = {.credit_events = CREDIT_UNLIMITED, .credit_bytes = CREDIT_UNLIMITED},

@@ -100,7 +100,7 @@ kind_stream() {
 
 kind_bad_input() {
     need_build build-asan herald || return
-    scripts 'tests/process/raw_http.py tests/process/bad_input.py' build-asan 300
+    scripts 'tests/process/raw_http.py tests/process/bad_*.py' build-asan 600
 }
 
 kind_kill() {

@@ -11,6 +11,9 @@
  *  - lws_write() beside a partial one that lws holds corrupts the stream: lws_partial_buffered() is
  *    asked before each.
  *  - A per-connection timeout of lws costs a walk of a list of them all: pings are ours.
+ *  - A writable callback that returns -1 is closed twice on libuv ("uv repeat test"), so the reason
+ *    that was given is never sent: close frames from there are written by us.
+ *  - An empty pong is not reported: our pings carry a byte.
  */
 #include "core/front/websocket.h"
 
@@ -97,6 +100,7 @@ struct socket {
     unsigned pings;    /* since then */
     unsigned close_code;
     uint32_t client_slot;
+    bool close_said;
     char close_reason[CLOSE_REASON_MAX + 1];
 };
 
@@ -204,7 +208,24 @@ static void socket_pop(struct socket *s)
     free(frame);
 }
 
-/* The kernel takes more. Non-zero ends the connection, with the reason that lws was given. */
+/* The close frame (RFC 6455 section 5.5.1), past lws, which has nothing pending; the client's own
+ * ends the connection. The kernel has just said that it takes more. */
+static int socket_say_close(struct socket *s)
+{
+    char frame[4 + CLOSE_REASON_MAX];
+    size_t len = strlen(s->close_reason);
+    frame[0] = (char)0x88;
+    frame[1] = (char)(len + 2);
+    frame[2] = (char)(s->close_code >> 8);
+    frame[3] = (char)s->close_code;
+    memcpy(frame + 4, s->close_reason, len);
+    s->close_code = 0;
+    s->close_said = true;
+    ssize_t put = send(lws_get_socket_fd(s->wsi), frame, len + 4, MSG_NOSIGNAL);
+    return put == (ssize_t)(len + 4) ? 0 : -1;
+}
+
+/* The kernel takes more. Non-zero ends the connection. */
 static int socket_on_writable(struct socket *s)
 {
     size_t written = 0;
@@ -220,9 +241,7 @@ static int socket_on_writable(struct socket *s)
     if (s->queue != NULL || s->partial_bytes > 0) {
         (void)lws_callback_on_writable(s->wsi);
     } else if (s->sm.state == SOCKET_CLOSING && s->close_code != 0) {
-        lws_close_reason(s->wsi, (enum lws_close_status)s->close_code,
-                         (unsigned char *)s->close_reason, strlen(s->close_reason));
-        return -1;
+        return socket_say_close(s);
     }
     if (s->sm.state == SOCKET_OPEN && websocket_pending(s->ws) < before &&
         s->ws->ops->writable != NULL) {
@@ -361,14 +380,15 @@ host_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, voi
     case LWS_CALLBACK_SERVER_WRITEABLE:
         return socket_on_writable(s);
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
-        /* lws answers it; what we still had to say cannot be said any more. */
+        /* lws answers it, unless it is the answer to ours; what we still had to say cannot be said
+         * any more. */
         if (s->sm.state == SOCKET_OPEN) {
             sm_move(&s->sm, SOCKET_CLOSING);
             s->end_ms = env_now_ms(host->front->env) + CLOSE_MS;
         }
         s->close_code = 0;
         socket_queue_clear(s);
-        return 0;
+        return s->close_said ? -1 : 0;
     case LWS_CALLBACK_CLOSED:
         *slot = NULL;
         socket_on_closed(s);
@@ -392,8 +412,9 @@ static void socket_ping(struct socket *s)
 {
     unsigned char frame[LWS_PRE + 1] = {0};
     s->pings++;
+    frame[LWS_PRE] = 'h';
     if (lws_partial_buffered(s->wsi) == 0) {
-        (void)lws_write(s->wsi, &frame[LWS_PRE], 0, LWS_WRITE_PING);
+        (void)lws_write(s->wsi, &frame[LWS_PRE], 1, LWS_WRITE_PING);
     }
 }
 
@@ -601,8 +622,8 @@ static void socket_on_first(struct io *io, unsigned ready)
     io_close(io);
     if (got == 2 && (head[1] & 0x80) == 0) {
         websocket_close(s->ws, LWS_CLOSE_STATUS_PROTOCOL_ERR, "frames of a client are masked");
-        return;
     }
+    /* Also to a closing one: its own close frame is to be seen. */
     (void)lws_rx_flow_control(s->wsi, 1);
     host_kick(s->host);
 }

@@ -122,8 +122,8 @@ class Subscriber(threading.Thread):
         if mode != "snapshot":
             self.start_mode[c] = "resume"
 
-    def lost(self, c, asked, oldest):
-        c.compacted(asked, oldest)
+    def lost(self, c, asked, m):
+        c.compacted(asked, m["oldest"], m)
         self.start_mode[c] = self.dice.choice(["snapshot", "zero"])
 
     def url_query(self, c, mode, cursor):
@@ -159,7 +159,7 @@ class Subscriber(threading.Thread):
             if c.segments and c.pages is None:
                 c.bookmark(m["through"], kind)
         elif kind == "compacted":
-            self.lost(c, m["asked"], m["oldest"])
+            self.lost(c, m["asked"], m)
             raise Gone()
         elif kind == "error":
             raise herald_error(self, m)
@@ -306,7 +306,7 @@ class Subscriber(threading.Thread):
                 body = json.loads(conn.read_exactly(length))
                 if body["error"] != "compacted":
                     c.fail("410 says %s", body)
-                self.lost(c, cursor or 0, body["oldest"])
+                self.lost(c, cursor or 0, body)
                 raise Gone()
             if stream.response.status != 200:
                 self.world.problem("%s: answered %d", self.name, stream.response.status)

@@ -159,10 +159,10 @@ class Checker:
         self.part = []
         self.pages = None
 
-    def compacted(self, asked, oldest):
+    def compacted(self, asked, oldest, message):
         self.compactions += 1
         if asked >= oldest:
-            self.fail("compacted at %d although %d can be resumed from", asked, oldest)
+            self.fail("compacted at %d although %d can be resumed from: %s", asked, oldest, message)
         self.dropped()
 
     def page(self, index, items, more):

@@ -163,6 +163,7 @@ static inline void world_publish(struct world *w)
     stream_publish(w->stream, b);
     change_batch_unref(b);
     view_unref(old);
+    world_turn(w);
 }
 
 static inline uint64_t world_put(struct world *w, const char *key, const char *value)
@@ -299,6 +300,14 @@ static inline struct shared *tap_next(struct tap *t)
     return t->read < t->count ? t->frames[t->read++] : NULL;
 }
 
+/* The next frame, which is there. */
+static inline struct shared *tap_frame(struct tap *t)
+{
+    struct shared *frame = tap_next(t);
+    CHECK(frame != NULL);
+    return frame;
+}
+
 /* The next frame as JSON; borrowed until the next call. NULL if there is none. */
 static inline json_t *tap_json(struct tap *t)
 {
@@ -317,8 +326,8 @@ static inline void tap_skip(struct tap *t)
 /* The next frame is exactly this text. */
 static inline void tap_expect(struct tap *t, const char *want)
 {
-    struct shared *frame = tap_next(t);
-    cr_assert(frame != NULL, "nothing was sent, want %s", want);
+    cr_assert(t->read < t->count, "nothing was sent, want %s", want);
+    struct shared *frame = tap_frame(t);
     cr_assert(bytes_equal(shared_view(frame), bytes_of(want)), "got  %.*s\nwant %s",
               (int)frame->len, frame->data, want);
 }

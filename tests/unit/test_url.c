@@ -57,6 +57,16 @@ Test(url, the_header_wins_over_the_query)
     stream_url_close(&url);
 }
 
+/* The header's bytes are the request's, which is over before the subscription begins. */
+Test(url, the_header_is_copied)
+{
+    char header[] = "bb:7";
+    good("", header);
+    memset(header, 'x', strlen(header));
+    cr_assert(bytes_equal(url.subscribes[0].from_epoch, BYTES("bb")));
+    stream_url_close(&url);
+}
+
 Test(url, options)
 {
     good("limit=3&until=9&timeout=1m30s&batch=1&raw&heartbeat=newline&max=5&wait_ms=7"

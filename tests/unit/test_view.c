@@ -1,6 +1,8 @@
 /* Views stay as they are; scans go in byte order and never leave their prefix. */
 #include "store_lib.h"
 
+#include <pthread.h>
+
 static struct bench b;
 
 static void setup(void)
@@ -212,4 +214,63 @@ Test(view, keys_longer_than_any_are_not_there)
     kv_scan_close(scan);
     view_pin_close(&pin);
     view_unref(v);
+}
+
+/* --- threads --------------------------------------------------------------------------------- */
+
+struct reading {
+    _Atomic(struct view *) published; /* one reference, taken by whoever swaps it out */
+    atomic_bool end;
+    size_t reads;
+};
+
+/* Both keys are always written one after the other with the same value, so every view between two
+ * rounds shows the same in both. */
+static void *read_views(void *ctx)
+{
+    struct reading *r = ctx;
+    while (!atomic_load(&r->end)) {
+        struct view *v = atomic_exchange(&r->published, NULL);
+        if (v == NULL) {
+            continue;
+        }
+        struct view_pin pins[2] = {0};
+        struct kv_row rows[2];
+        cr_assert_eq(view_kv_get(v, S("a"), &pins[0], &rows[0]), OK);
+        cr_assert_eq(view_kv_get(v, S("b"), &pins[1], &rows[1]), OK);
+        cr_assert_bytes(rows[0].value, rows[1].value);
+        cr_assert_eq(rows[1].modify_index, view_index(v));
+        struct kv_scan *scan = kv_scan_open(v, S(""));
+        cr_assert_eq(kv_scan_next(scan, &rows[0]), OK);
+        kv_scan_close(scan);
+        view_pin_close(&pins[0]);
+        view_pin_close(&pins[1]);
+        view_unref(v);
+        r->reads++;
+    }
+    return NULL;
+}
+
+Test(view, other_threads_read_while_the_state_is_written)
+{
+    struct reading readers[2] = {0};
+    pthread_t threads[2];
+    for (size_t i = 0; i < 2; i++) {
+        cr_assert_eq(pthread_create(&threads[i], NULL, read_views, &readers[i]), 0);
+    }
+    for (int i = 0; i < 2000; i++) {
+        char value[16];
+        snprintf(value, sizeof(value), "%d", i);
+        cr_assert_eq(bench_set(&b, S("a"), bytes_of(value)), OK);
+        cr_assert_eq(bench_set(&b, S("b"), bytes_of(value)), OK);
+        struct change_batch *batch = bench_finish(&b, b.index - 2);
+        view_unref(atomic_exchange(&readers[i % 2].published, view_ref(batch->view)));
+        change_batch_unref(batch);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        atomic_store(&readers[i].end, true);
+        cr_assert_eq(pthread_join(threads[i], NULL), 0);
+        view_unref(atomic_exchange(&readers[i].published, NULL));
+        cr_assert_gt(readers[i].reads, 0);
+    }
 }
