@@ -87,7 +87,7 @@ def bad_frames(s):
             ("length 2^63", lambda w: w.c.send(b"\x81\xff" + b"\xff" * 8 + b"abcdmore"),
              {1002, 1009}),
             ("length 2^62", lambda w: w.c.send(b"\x81\xff" + struct.pack(">Q", 2 ** 62) + b"abcd"
-                                               + b"x" * 1000), {1002, 1009}),
+                                               + b"x" * 70000), {1002, 1009}),
             ("close 1005", lambda w: w.send_frame(8, struct.pack(">H", 1005)), {1002, 1005}),
             ("close of 1 byte", lambda w: w.send_frame(8, b"x"), {1002, 1005, 1000}),
             ("garbage", lambda w: w.c.send(bytes(s.dice.randrange(256) for _ in range(5000))),
@@ -124,7 +124,7 @@ def messages_that_end_the_connection(s):
 def messages_that_are_answered_with_an_error(s):
     sub = {"type": "subscribe", "id": 1, "topic": "kv"}
     for change, want in [({"topic": "nope"}, {"topic_unknown"}), ({"topic": 5}, None),
-                         ({"topic": None}, None), ({"id": -1}, None), ({"id": "x"}, None),
+                         ({"id": -1}, None), ({"id": "x"}, None),
                          ({"id": 1.5}, None), ({"id": 2 ** 70}, None),
                          ({"filter": "("}, {"filter_invalid"}), ({"filter": "x" * 5000}, None),
                          ({"filter": "(" * 4000}, {"filter_invalid"}), ({"filter": 7}, None),
@@ -165,7 +165,7 @@ def wrong_use_of_subscriptions(s):
                               ({"type": "unsubscribe", "id": 9}, "sub_unknown"),
                               ({"type": "credit", "id": 9, "events": 1}, "sub_unknown"),
                               ({"type": "credit", "id": 1, "events": -1}, "bad_request"),
-                              ({"type": "credit", "id": 1, "events": 2 ** 80}, "bad_request"),
+                              ({"type": "credit", "id": 1, "events": 1e300}, "bad_request"),
                               ({"type": "credit", "id": 1, "bytes": "x"}, "bad_request")]:
             ws.send(message)
             m = ws.next_of("error")
