@@ -15,8 +15,8 @@
 enum err kv_set(struct apply *a, const struct command_kv_set *cmd) ERR_MUST_USE;
 /* A missing key is deleted well, whatever the condition. */
 enum err kv_delete(struct apply *a, const struct command_kv_delete *cmd) ERR_MUST_USE;
-/* One change for all, a tombstone for each. The batch holds about 150 bytes + 2 keys for each key.
- */
+/* One change for all, a tombstone for each, one batch: about 5 us and 200 bytes + 2 keys of memory
+ * per key, and the hub does nothing else meanwhile (a million keys: some 5 s). */
 enum err kv_delete_prefix(struct apply *a, const struct command_kv_delete_prefix *cmd) ERR_MUST_USE;
 /* Forgets deletions through an index: kv_reaped becomes the newest that was there. */
 enum err kv_reap(struct apply *a, const struct command_tombstone_reap *cmd) ERR_MUST_USE;
