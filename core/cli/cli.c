@@ -1,0 +1,201 @@
+#include "core/cli/cli.h"
+
+#include "core/base/check.h"
+#include "core/base/limit.h"
+#include "core/cli/http_client.h"
+#include "core/version.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define HELP_MAX KIB(64)
+
+static const struct cli_command commands[] = {
+#define X(name, handler, own, synopsis) {name, handler, synopsis, own},
+#include "core/cli/command.tbl.h"
+#undef X
+};
+
+#define COMMAND_COUNT (sizeof commands / sizeof commands[0])
+
+/* What Consul has and this build has not: said plainly, so that nobody takes it for a typing
+ * error. */
+static const char *const later[] = {
+    "acl",         "catalog",   "config",   "connect", "debug",    "event",    "exec",
+    "force-leave", "intention", "join",     "keygen",  "keyring",  "lock",     "login",
+    "logout",      "maint",     "operator", "rtt",     "services", "snapshot", "tls",
+};
+
+int cli_fail(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)vfprintf(stderr, format, args);
+    va_end(args);
+    (void)fputc('\n', stderr);
+    return 1;
+}
+
+/* --- help ---------------------------------------------------------------------------------------
+ */
+
+/* A buffer that prints itself: help is far below its limit. */
+static void print_buf(FILE *file, const struct buf *b)
+{
+    (void)fwrite(b->ptr, 1, b->len, file);
+}
+
+int cli_help(const struct cli *cli, const struct cli_help *help)
+{
+    struct http_options options = {0};
+    struct flag http[HTTP_FLAGS_COUNT];
+    struct buf out;
+    http_flags(&options, http);
+    buf_init(&out, HELP_MAX);
+    enum err e = buf_printf(&out, "Usage: %s %s\n\n%s", cli->program, help->usage, help->text);
+    if (e == OK && help->http) {
+        struct flag_set set = {.flags = http, .count = HTTP_FLAGS_COUNT};
+        buf_put_str(&out, "\nHTTP API Options\n");
+        e = flags_help(&out, &set);
+    }
+    if (e == OK && help->flags.count > 0) {
+        buf_put_str(&out, "\nCommand Options\n");
+        e = flags_help(&out, &help->flags);
+    }
+    CHECK(e == OK);
+    print_buf(stdout, &out);
+    buf_close(&out);
+    return 0;
+}
+
+bool cli_flags(const struct cli *cli,
+               const struct cli_help *help,
+               struct http_options *http,
+               const struct cli_args *args,
+               struct flag_rest *ret_rest,
+               int *ret_status)
+{
+    struct flag common[HTTP_FLAGS_COUNT];
+    struct reason why;
+    struct flag_set sets[2] = {help->flags, {.flags = common, .count = HTTP_FLAGS_COUNT}};
+    if (http != NULL) {
+        http_flags(http, common);
+    }
+    enum err e = flags_parse(sets, http == NULL ? 1 : 2, args->argc, args->argv, ret_rest, &why);
+    if (e != OK) {
+        *ret_status = cli_fail("%s\nUsage: %s %s (-h shows the options)", why.text, cli->program,
+                               help->usage);
+        return false;
+    }
+    if (ret_rest->help) {
+        *ret_status = cli_help(cli, help);
+        return false;
+    }
+    return true;
+}
+
+/* Commands below `group` ("kv"), or the first level for "". */
+static void print_commands(FILE *file, const struct cli *cli, const char *group)
+{
+    size_t len = strlen(group);
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        const char *name = commands[i].name;
+        bool below = len == 0 ? strchr(name, ' ') == NULL
+                              : strncmp(name, group, len) == 0 && name[len] == ' ';
+        if (below && !(cli->consul && commands[i].own)) {
+            (void)fprintf(file, "    %-10s %s\n", len == 0 ? name : name + len + 1,
+                          commands[i].synopsis);
+        }
+    }
+}
+
+static void print_usage(FILE *file, const struct cli *cli)
+{
+    (void)fprintf(file,
+                  "Usage: %s [--version] [--help] <command> [<args>]\n\nAvailable commands are:\n",
+                  cli->program);
+    print_commands(file, cli, "");
+    (void)fputs("\n`<command> -h` explains one. The interface is that of Consul " CONSUL_API_VERSION
+                "; this is Herald " HERALD_VERSION ".\n",
+                file);
+}
+
+int cli_kv(const struct cli *cli, int argc, char **argv)
+{
+    bool help = argc > 0 && (strcmp(argv[0], "-h") == 0 || strcmp(argv[0], "-help") == 0 ||
+                             strcmp(argv[0], "--help") == 0);
+    FILE *file = help ? stdout : stderr;
+    (void)fprintf(file,
+                  "Usage: %s kv <subcommand> [options] [args]\n\n"
+                  "  Reads and writes the key-value store.\n\n"
+                  "      $ %s kv put redis/config/connections 5\n"
+                  "      $ %s kv get redis/config/connections\n"
+                  "      $ %s kv delete redis/config/connections\n\n"
+                  "Subcommands:\n",
+                  cli->program, cli->program, cli->program, cli->program);
+    print_commands(file, cli, "kv");
+    return help ? 0 : 1;
+}
+
+/* --- dispatch -----------------------------------------------------------------------------------
+ */
+
+static const struct cli_command *command_find(const struct cli *cli, const char *a, const char *b)
+{
+    char name[64];
+    int len = b == NULL ? snprintf(name, sizeof name, "%s", a)
+                        : snprintf(name, sizeof name, "%s %s", a, b);
+    for (size_t i = 0; i < COMMAND_COUNT && len > 0 && (size_t)len < sizeof name; i++) {
+        if (strcmp(commands[i].name, name) == 0 && !(cli->consul && commands[i].own)) {
+            return &commands[i];
+        }
+    }
+    return NULL;
+}
+
+static int command_unknown(const struct cli *cli, const char *name)
+{
+    for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
+        if (strcmp(later[i], name) == 0) {
+            return cli_fail("Error! The command `%s` is not available in this build of Herald yet.",
+                            name);
+        }
+    }
+    (void)fprintf(stderr, "Error! There is no command `%s`.\n\n", name);
+    print_usage(stderr, cli);
+    return 127;
+}
+
+int cli_main(int argc, char **argv)
+{
+    const char *name = argc > 0 ? argv[0] : "herald";
+    const char *slash = strrchr(name, '/');
+    struct cli cli = {.program = slash == NULL ? name : slash + 1};
+    cli.consul = strcmp(cli.program, "consul") == 0;
+    if (argc < 2) {
+        print_usage(stderr, &cli);
+        return 127;
+    }
+    const char *first = argv[1];
+    if (strcmp(first, "-h") == 0 || strcmp(first, "-help") == 0 || strcmp(first, "--help") == 0 ||
+        strcmp(first, "help") == 0) {
+        print_usage(stdout, &cli);
+        return 0;
+    }
+    if (strcmp(first, "-v") == 0 || strcmp(first, "-version") == 0 ||
+        strcmp(first, "--version") == 0) {
+        return cli_version(&cli, 0, argv + argc);
+    }
+    const struct cli_command *command = argc > 2 ? command_find(&cli, first, argv[2]) : NULL;
+    if (command != NULL) {
+        return command->run(&cli, argc - 3, argv + 3);
+    }
+    command = command_find(&cli, first, NULL);
+    /* "kv get" in one word is not how anybody calls it. */
+    if (command == NULL || strchr(first, ' ') != NULL) {
+        return command_unknown(&cli, first);
+    }
+    return command->run(&cli, argc - 2, argv + 2);
+}

@@ -1,0 +1,18 @@
+/* Every command: name, handler, whether it is Herald's own, one line about it.
+ * Included with X defined; a new command is one line here. */
+X("agent", cli_agent, false, "Runs a Herald agent")
+X("info", cli_info, false, "Provides debugging information for operators.")
+X("kv", cli_kv, false, "Interact with the key-value store")
+X("kv delete", cli_kv_delete, false, "Removes data from the KV store")
+X("kv export", cli_kv_export, false, "Exports a tree from the KV store as JSON")
+X("kv get", cli_kv_get, false, "Retrieves or lists data from the KV store")
+X("kv import", cli_kv_import, false, "Imports a tree stored as JSON to the KV store")
+X("kv put", cli_kv_put, false, "Sets or updates data in the KV store")
+X("leave", cli_leave, false, "Gracefully leaves the cluster and shuts down")
+X("members", cli_members, false, "Lists the members of the cluster")
+X("monitor", cli_monitor, false, "Stream logs from an agent")
+X("reload", cli_reload, false, "Triggers the agent to reload configuration files")
+X("stream", cli_stream, true, "Prints changes as they happen, and resumes by itself")
+X("validate", cli_validate, false, "Validate config files/directories")
+X("version", cli_version, false, "Prints the version")
+X("watch", cli_watch, false, "Watch for changes")
