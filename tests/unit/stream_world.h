@@ -31,6 +31,7 @@ struct world {
     uint64_t published; /* of the last batch */
     struct view *view;
     struct stream *stream;
+    void (*on_batch)(const struct change_batch *b); /* sees each batch before the stream does */
 };
 
 static inline struct world *world_of(struct env *env)
@@ -160,6 +161,9 @@ static inline void world_publish(struct world *w)
     w->view = state_view(w->state);
     struct change_batch *b = collect_finish(&w->changes, w->published, w->view);
     w->published = b->through;
+    if (w->on_batch != NULL) {
+        w->on_batch(b);
+    }
     stream_publish(w->stream, b);
     change_batch_unref(b);
     view_unref(old);
