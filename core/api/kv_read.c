@@ -24,32 +24,41 @@ struct bytes kv_variant(struct arena *a, enum kv_form form, bool pretty, struct 
     return (struct bytes){.ptr = p, .len = KV_VARIANT_HEAD + separator.len};
 }
 
+/* What a row takes at most besides its key and value: names, five numbers, a session, commas. */
+#define KV_ROW_FRAME 320
+
 /* Order and names of the members are Consul's. */
 static enum err kv_row_json(struct buf *out, const struct kv_row *row)
 {
-    enum err e =
-        buf_printf(out, "{\"LockIndex\":%llu,\"Key\":", (unsigned long long)row->lock_index);
-    if (e == OK) {
-        e = json_quote(out, row->key);
+    /* Six characters are the longest a byte of a key can become. Room is made once for the row. */
+    enum err e = buf_reserve(out, KV_ROW_FRAME + row->key.len * 6 + row->value.len / 3 * 4 + 4);
+    if (e != OK) {
+        return e;
     }
-    if (e == OK) {
-        e = buf_printf(out, ",\"Flags\":%llu,\"Value\":", (unsigned long long)row->flags);
-    }
-    if (e == OK && row->value.len == 0) {
-        e = buf_append_str(out, "null");
-    } else if (e == OK) {
-        e = buf_append_char(out, '"');
+    buf_put(out, BYTES("{\"LockIndex\":"));
+    buf_put_u64(out, row->lock_index);
+    buf_put(out, BYTES(",\"Key\":"));
+    e = json_quote(out, row->key);
+    buf_put(out, BYTES(",\"Flags\":"));
+    buf_put_u64(out, row->flags);
+    buf_put(out, BYTES(",\"Value\":"));
+    if (row->value.len == 0) {
+        buf_put(out, BYTES("null"));
+    } else {
+        buf_put_char(out, '"');
         e = e == OK ? base64_encode(out, row->value) : e;
-        e = e == OK ? buf_append_char(out, '"') : e;
+        buf_put_char(out, '"');
     }
-    if (e == OK && row->session.len > 0) {
-        e = buf_append_str(out, ",\"Session\":");
+    if (row->session.len > 0) {
+        buf_put(out, BYTES(",\"Session\":"));
         e = e == OK ? json_quote(out, row->session) : e;
     }
-    return e != OK ? e
-                   : buf_printf(out, ",\"CreateIndex\":%llu,\"ModifyIndex\":%llu}",
-                                (unsigned long long)row->create_index,
-                                (unsigned long long)row->modify_index);
+    buf_put(out, BYTES(",\"CreateIndex\":"));
+    buf_put_u64(out, row->create_index);
+    buf_put(out, BYTES(",\"ModifyIndex\":"));
+    buf_put_u64(out, row->modify_index);
+    buf_put_char(out, '}');
+    return e;
 }
 
 /* Moves the JSON in `text` into the answer's body. */
@@ -107,8 +116,7 @@ enum err kv_evaluate_key(struct view *v,
     } else if (e == OK) {
         struct buf text;
         buf_init(&text, KV_ANSWER_MAX);
-        e = buf_reserve(&text, 160 + key.len + row.value.len * 4 / 3);
-        e = e == OK ? buf_append_char(&text, '[') : e;
+        e = buf_append_char(&text, '[');
         e = e == OK ? kv_row_json(&text, &row) : e;
         e = e == OK ? buf_append_char(&text, ']') : e;
         e = e == OK ? kv_body(&text, variant.ptr[1] != 0, &answer) : e;

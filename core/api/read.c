@@ -1,4 +1,5 @@
 #include "core/api/api.h"
+#include "core/base/check.h"
 #include "core/base/limit.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
@@ -6,6 +7,7 @@
 #include "core/front/front.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct api *api_of(const struct request *r)
 {
@@ -88,9 +90,22 @@ void api_meta_headers(struct request *r, uint64_t index)
 {
     struct store_facts facts;
     store_facts_get(api_of(r)->store, &facts);
-    reply_header(r, "X-Consul-Index", "%llu", (unsigned long long)(index == 0 ? 1 : index));
-    reply_header(r, "X-Consul-Knownleader", "%s", facts.leader ? "true" : "false");
-    reply_header(r, "X-Consul-Lastcontact", "0");
+    /* On every read: put together by hand. */
+    char scratch[U64_TEXT_MAX];
+    char lines[128];
+    size_t len = 0;
+    const struct bytes parts[] = {
+        BYTES("X-Consul-Index: "),
+        bytes_u64(index == 0 ? 1 : index, scratch),
+        facts.leader ? BYTES("\r\nX-Consul-Knownleader: true\r\nX-Consul-Lastcontact: 0\r\n")
+                     : BYTES("\r\nX-Consul-Knownleader: false\r\nX-Consul-Lastcontact: 0\r\n"),
+    };
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        CHECK(parts[i].len <= sizeof lines - len);
+        memcpy(lines + len, parts[i].ptr, parts[i].len);
+        len += parts[i].len;
+    }
+    reply_header_lines(r, (struct bytes){.ptr = lines, .len = len});
 }
 
 static void read_reply(struct request *r, enum err status, const struct watch_answer *answer)

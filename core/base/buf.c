@@ -8,9 +8,6 @@
 #include <string.h>
 #include <strings.h>
 
-/* Digits of UINT64_MAX. */
-#define U64_DIGITS 20
-
 struct bytes bytes_of(const char *s)
 {
     return (struct bytes){.ptr = s, .len = strlen(s)};
@@ -57,7 +54,7 @@ struct bytes bytes_slice(struct bytes b, size_t from, size_t to)
 enum err bytes_to_u64(struct bytes b, uint64_t *ret_value)
 {
     uint64_t value = 0;
-    if (b.len == 0 || b.len > U64_DIGITS) {
+    if (b.len == 0 || b.len > U64_TEXT_MAX) {
         return ERR_INVALID;
     }
     for (size_t i = 0; i < b.len; i++) {
@@ -71,6 +68,16 @@ enum err bytes_to_u64(struct bytes b, uint64_t *ret_value)
     }
     *ret_value = value;
     return OK;
+}
+
+struct bytes bytes_u64(uint64_t value, char scratch[U64_TEXT_MAX])
+{
+    size_t at = U64_TEXT_MAX;
+    do {
+        scratch[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    return (struct bytes){.ptr = scratch + at, .len = U64_TEXT_MAX - at};
 }
 
 /* Length of the well-formed sequence at `s` (RFC 3629 section 4), or 0. */
@@ -200,13 +207,8 @@ enum err buf_append_char(struct buf *b, char c)
 
 enum err buf_append_u64(struct buf *b, uint64_t value)
 {
-    char digits[U64_DIGITS];
-    size_t at = sizeof digits;
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    return buf_append(b, (struct bytes){.ptr = digits + at, .len = sizeof digits - at});
+    char scratch[U64_TEXT_MAX];
+    return buf_append(b, bytes_u64(value, scratch));
 }
 
 enum err buf_printf(struct buf *b, const char *format, ...)

@@ -41,6 +41,9 @@ size_t bytes_find(struct bytes b, char c);
 struct bytes bytes_slice(struct bytes b, size_t from, size_t to);
 /* Whole of `b` as decimal u64; ERR_INVALID for anything else, signs and overflow included. */
 enum err bytes_to_u64(struct bytes b, uint64_t *ret_value) ERR_MUST_USE;
+/* `value` in decimal, written into `scratch` and borrowed from there. */
+#define U64_TEXT_MAX 20
+struct bytes bytes_u64(uint64_t value, char scratch[U64_TEXT_MAX]);
 /* Valid UTF-8 throughout (RFC 3629: no surrogates, no overlong forms). */
 bool bytes_utf8_valid(struct bytes b);
 uint64_t bytes_hash(struct bytes b);
