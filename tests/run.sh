@@ -36,7 +36,8 @@ need_build() {
     build-asan) set -- -Db_sanitize=address,undefined -Db_lundef=false -- "$@" ;;
     build-tsan) set -- -Db_sanitize=thread -Db_lundef=false -- "$@" ;;
     build-clang)
-        set -- -Db_sanitize=address,undefined -Db_lundef=false -Dfuzz=true -- "$@"
+        set -- -Db_sanitize=address,undefined -Db_lundef=false \
+            -Dc_args=-fsanitize=fuzzer-no-link -- "$@"
         export CC=clang
         ;;
     esac

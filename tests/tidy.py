@@ -18,7 +18,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 os.chdir(ROOT)
 
 TOP = {"core", "examples", "store", "stream", "webhook", "tests", ".ci", ".clang-format",
-       ".clang-tidy", ".gitignore", "LICENSE", "README.md", "meson.build", "meson_options.txt"}
+       ".clang-tidy", ".gitignore", "LICENSE", "README.md", "meson.build"}
 
 STORE_PUBLIC = {"store/view.h", "store/change.h", "store/acl.h"}
 STORE_ALL = STORE_PUBLIC | {"store/store.h", "store/command.h", "store/command.tbl.h"}
