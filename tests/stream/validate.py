@@ -160,7 +160,7 @@ def options():
     parser.add_argument("--subscribers", type=int, default=20)
     parser.add_argument("--restarts", type=int, default=4)
     parser.add_argument("--rate", type=float, default=300, help="writes per second, of all")
-    parser.add_argument("--history", type=int, default=200000, help="bytes of history kept")
+    parser.add_argument("--history", type=int, default=40000, help="bytes of history kept")
     return parser
 
 
