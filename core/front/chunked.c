@@ -129,6 +129,10 @@ enum parse chunked_decode(struct chunked *c, struct bytes input, struct buf *out
         if (c->state != CHUNK_DATA) {
             p = chunked_step(c, input.ptr[at]);
             at++;
+            /* What is announced and cannot fit is refused before it is read. */
+            if (c->state == CHUNK_DATA && c->left > out->max - out->len) {
+                return chunked_fail(c, 413);
+            }
             continue;
         }
         size_t len = input.len - at < c->left ? input.len - at : (size_t)c->left;

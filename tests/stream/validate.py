@@ -58,13 +58,19 @@ def make_subscribers(world, args, dice):
     return subs
 
 
-def disturb(world, args, dice, writers):
+def proven(world, subs):
+    """Something is wrong already; the rest of the run would tell nothing new."""
+    return bool(world.problems) or any(c.problems for s in subs for c in s.checkers)
+
+
+def disturb(world, args, dice, subs):
     """The middle of the run: time passes, the server is stopped and killed."""
     kills = 0
     began = time.monotonic()
     for n in range(1, args.restarts + 1):
-        at = began + args.seconds * n / (args.restarts + 1)
-        time.sleep(max(0.0, at - time.monotonic()))
+        pass_time(world, subs, began + args.seconds * n / (args.restarts + 1))
+        if proven(world, subs):
+            return kills
         if dice.random() < 0.6:
             world.server.kill()
             kills += 1
@@ -73,9 +79,13 @@ def disturb(world, args, dice, writers):
             if code != 0:
                 world.problem("SIGTERM: the server ended with %d", code)
         world.server.start()
-    while time.monotonic() < began + args.seconds and not world.problems:
-        time.sleep(0.05)
+    pass_time(world, subs, began + args.seconds)
     return kills
+
+
+def pass_time(world, subs, until):
+    while time.monotonic() < until and not proven(world, subs):
+        time.sleep(0.05)
 
 
 def finish_writers(world, writers):
@@ -90,17 +100,19 @@ def finish_writers(world, writers):
 def drain(world, subs, timeout):
     """Waits until every subscriber has what it must have; says who has not."""
     deadline = time.monotonic() + timeout * herald.SLOW
+    while any(s.is_alive() for s in subs) and time.monotonic() < deadline:
+        if proven(world, subs):
+            break
+        time.sleep(0.05)
     for s in subs:
-        s.join(max(0.1, deadline - time.monotonic()))
-    for s in subs:
-        if s.is_alive():
+        if s.is_alive() and not proven(world, subs):
             for c in s.checkers:
                 missing = c.waits_for(world.truth) if c.cursor is not None else "a start"
                 if missing:
                     world.problem("%s (%r) at %s never got %r", c.name, c.filter, c.cursor, missing)
     world.stop.set()
     for s in subs:
-        s.join(35)
+        s.join(5)
 
 
 def run(args, seed):
@@ -116,12 +128,12 @@ def run(args, seed):
             subs = make_subscribers(world, args, dice)
             for t in writers + subs:
                 t.start()
-            kills = disturb(world, args, dice, writers)
+            kills = disturb(world, args, dice, subs)
             finish_writers(world, writers)
             for why in truth.freeze():
                 world.problem("%s", why)
             world.truth = truth
-            drain(world, subs, 5 if world.problems else 30)
+            drain(world, subs, 1 if proven(world, subs) else 30)
             if len(world.epochs) > 1:
                 world.problem("the epoch changed: %s", world.epochs)
             problems = world.problems + [p for s in subs for c in s.checkers
