@@ -38,6 +38,14 @@ int cli_fail(const char *format, ...)
     return 1;
 }
 
+void cli_system_text(int number, char ret_text[SYSTEM_TEXT_LEN])
+{
+    (void)snprintf(ret_text, SYSTEM_TEXT_LEN, "%s", strerror(number));
+    if (ret_text[0] >= 'A' && ret_text[0] <= 'Z') {
+        ret_text[0] = (char)(ret_text[0] - 'A' + 'a');
+    }
+}
+
 /* --- help ---------------------------------------------------------------------------------------
  */
 

@@ -43,6 +43,10 @@ int cli_help(const struct cli *cli, const struct cli_help *help);
 /* Standard error, with a newline; returns 1. */
 int cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* strerror() as Go's programs print it: its first letter small. */
+#define SYSTEM_TEXT_LEN 96
+void cli_system_text(int number, char ret_text[SYSTEM_TEXT_LEN]);
+
 struct cli_args {
     int argc;
     char **argv;

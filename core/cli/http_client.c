@@ -3,6 +3,7 @@
 #include "core/base/check.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
+#include "core/cli/cli.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -144,7 +145,9 @@ static enum err open_token_file(struct http_client *h, const char *path, struct 
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t len = fd < 0 ? -1 : read(fd, token, sizeof token - 1);
     if (len < 0) {
-        reason_set(why, "Error loading token file: open %s: %s", path, strerror(errno));
+        char cause[SYSTEM_TEXT_LEN];
+        cli_system_text(errno, cause);
+        reason_set(why, "Error loading token file: open %s: %s", path, cause);
     }
     if (fd >= 0) {
         (void)close(fd);
@@ -324,8 +327,9 @@ static void call_failed(struct http_client *h,
     long number = 0;
     (void)curl_easy_getinfo(h->curl, CURLINFO_OS_ERRNO, &number);
     if (code == CURLE_COULDNT_CONNECT && number != 0) {
-        (void)snprintf(cause, sizeof cause, "connect: %s", strerror((int)number));
-        cause[9] |= 0x20;
+        char system[SYSTEM_TEXT_LEN];
+        cli_system_text((int)number, system);
+        (void)snprintf(cause, sizeof cause, "connect: %s", system);
     } else {
         (void)snprintf(cause, sizeof cause, "%.150s",
                        h->error[0] != '\0' ? h->error : curl_easy_strerror(code));

@@ -141,7 +141,9 @@ enum err data_read(const char *arg, struct buf *out, struct reason *why)
     }
     int fd = open(arg + 1, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        reason_set(why, "Failed to read file: open %s: %s", arg + 1, strerror(errno));
+        char cause[SYSTEM_TEXT_LEN];
+        cli_system_text(errno, cause);
+        reason_set(why, "Failed to read file: open %s: %s", arg + 1, cause);
         return ERR_IO;
     }
     enum err e = data_read_fd(fd, out, arg + 1, why);
@@ -184,7 +186,8 @@ static enum err print_detailed(const struct kv_get *get, const struct kv_entry *
     } else {
         (void)printf("Session          -\n");
     }
-    (void)printf("Value            ");
+    /* Go's table writer leaves out what follows a last column that is empty. */
+    (void)printf(entry->value64.len > 0 ? "Value            " : "Value");
     enum err e = print_value(get, entry->value64);
     (void)putchar('\n');
     return e;
