@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Steps of one program; each `in [...]` value takes two. */
+#define FILTER_STEPS ((size_t)STREAM_FILTER_TERMS * 2)
+
 enum field {
     FIELD_OP,
     FIELD_KEY,
@@ -185,7 +188,7 @@ static bool filter_take(struct compiler *k, enum token_kind kind, const char *te
 
 static enum err filter_emit(struct compiler *k, struct step step)
 {
-    if (k->filter->count == STREAM_FILTER_TERMS * 2) {
+    if (k->filter->count == FILTER_STEPS) {
         return filter_fail(k, "the filter has too many parts");
     }
     k->filter->steps[k->filter->count++] = step;
@@ -443,7 +446,7 @@ enum err filter_new(struct bytes text, struct filter **ret_filter, struct reason
         return ERR_INVALID;
     }
     struct filter *f = mem_zalloc(1, sizeof *f);
-    f->steps = mem_zalloc(STREAM_FILTER_TERMS * 2, sizeof *f->steps);
+    f->steps = mem_zalloc(FILTER_STEPS, sizeof *f->steps);
     f->memory = mem_alloc(text.len + 1);
     struct compiler k = {.text = text, .filter = f, .memory_at = f->memory, .why = why};
     enum err e = filter_compile(&k);
@@ -544,7 +547,7 @@ static bool filter_leaf(const struct step *step, const struct change *c)
 
 bool filter_matches(const struct filter *f, const struct change *c)
 {
-    bool stack[STREAM_FILTER_TERMS * 2];
+    bool stack[FILTER_STEPS];
     size_t top = 0;
     for (size_t i = 0; i < f->count; i++) {
         const struct step *step = &f->steps[i];
