@@ -38,15 +38,17 @@ static enum err cutter_open(struct cutter *k)
     return history_open(k->history, s->view, k->ask->from.index);
 }
 
-/* `ret_element` is empty when the change is yet to be encoded. */
-static enum err
-cutter_peek(struct cutter *k, const struct change **ret_change, struct bytes *ret_element)
+static enum err cutter_peek(struct cutter *k, const struct change **ret_change)
 {
     if (!k->ring) {
         return history_peek(k->history, ret_change);
     }
-    struct bytes *element = k->sel->style.raw ? NULL : ret_element;
-    return ring_peek(&k->stream->ring, &k->place, ret_change, element) ? OK : ERR_NOT_FOUND;
+    const struct change *c = ring_peek(&k->stream->ring, &k->place);
+    if (c == NULL) {
+        return ERR_NOT_FOUND;
+    }
+    *ret_change = c;
+    return OK;
 }
 
 static void cutter_step(struct cutter *k)
@@ -77,13 +79,13 @@ static bool cutter_full(const struct cutter *k)
            k->read >= STREAM_TURN_CHANGES;
 }
 
-static void cutter_append(struct cutter *k, const struct change *c, struct bytes element)
+static void cutter_append(struct cutter *k, const struct change *c)
 {
     if (k->out->len > 0) {
         buf_put_char(k->out, frame_separator(&k->sel->style));
     }
-    if (element.len > 0) {
-        buf_put(k->out, element);
+    if (k->ring && !k->sel->style.raw) {
+        buf_put(k->out, ring_element(&k->stream->ring, &k->place));
     } else {
         frame_change(k->out, c, k->sel->style.raw);
     }
@@ -107,7 +109,7 @@ static void cutter_give_back(struct cutter *k, const struct change *c, size_t le
 }
 
 /* One change; true when the frame is done. */
-static bool cutter_take(struct cutter *k, const struct change *c, struct bytes element)
+static bool cutter_take(struct cutter *k, const struct change *c)
 {
     if (c->index != k->open) {
         k->complete = k->open > 0 ? k->open : k->complete;
@@ -121,7 +123,7 @@ static bool cutter_take(struct cutter *k, const struct change *c, struct bytes e
     k->read++;
     if (selection_matches(k->sel, c)) {
         size_t len = k->out->len;
-        cutter_append(k, c, element);
+        cutter_append(k, c);
         if (k->out->len > k->ask->bytes_max && k->events > 1) {
             cutter_give_back(k, c, len);
             return true;
@@ -141,8 +143,7 @@ static enum err cutter_run(struct cutter *k)
 {
     for (;;) {
         const struct change *c = NULL;
-        struct bytes element = {0};
-        enum err e = cutter_peek(k, &c, &element);
+        enum err e = cutter_peek(k, &c);
         if (e == ERR_NOT_FOUND || (e == OK && c->index > k->ask->until)) {
             k->complete = cutter_end(k);
             if (e == ERR_NOT_FOUND) {
@@ -163,7 +164,7 @@ static enum err cutter_run(struct cutter *k)
             cutter_step(k);
             continue;
         }
-        if (cutter_take(k, c, element)) {
+        if (cutter_take(k, c)) {
             return OK;
         }
     }
@@ -228,6 +229,7 @@ enum err cut_make(struct stream *s,
         .to = to,
         .through = through,
         .events = k.events,
+        .read = k.read,
         .frame = cutter_frame(&k, through),
     };
     return OK;

@@ -141,31 +141,27 @@ static void ring_encode(struct ring *r, struct ring_entry *entry)
     entry->elements = buf_take(&out, &len);
 }
 
-bool ring_peek(struct ring *r,
-               struct ring_place *place,
-               const struct change **ret_change,
-               struct bytes *ret_element)
+const struct change *ring_peek(const struct ring *r, struct ring_place *place)
 {
     while (place->entry < r->count && place->change == ring_at(r, place->entry)->batch->count) {
         *place = (struct ring_place){.entry = place->entry + 1};
     }
-    if (place->entry == r->count) {
-        return false;
-    }
+    return place->entry == r->count ? NULL
+                                    : &ring_at(r, place->entry)->batch->changes[place->change];
+}
+
+struct bytes ring_element(struct ring *r, const struct ring_place *place)
+{
     struct ring_entry *entry = ring_at(r, place->entry);
-    *ret_change = &entry->batch->changes[place->change];
-    if (ret_element == NULL) {
-        return true;
-    }
+    CHECK(place->change < entry->batch->count);
     if (entry->elements == NULL) {
         ring_encode(r, entry);
     }
     size_t from = place->change == 0 ? 0 : entry->ends[place->change - 1] + 1U;
-    *ret_element = (struct bytes){
+    return (struct bytes){
         .ptr = entry->elements + from,
         .len = entry->ends[place->change] - from,
     };
-    return true;
 }
 
 void ring_step(struct ring_place *place)

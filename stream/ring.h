@@ -46,11 +46,11 @@ struct ring_place {
 
 /* In front of the first change with a greater index. */
 struct ring_place ring_find(const struct ring *r, uint64_t index);
-/* The change at the place and, if asked for, its element; false at the end. */
-bool ring_peek(struct ring *r,
-               struct ring_place *place,
-               const struct change **ret_change,
-               struct bytes *ret_element);
+/* The change at the place; NULL at the end. */
+const struct change *ring_peek(const struct ring *r, struct ring_place *place);
+/* Its JSON element, made for the whole batch when the first one is asked for. Behind a ring_peek()
+ * that was not NULL. */
+struct bytes ring_element(struct ring *r, const struct ring_place *place);
 void ring_step(struct ring_place *place);
 
 #endif

@@ -34,6 +34,7 @@ struct cut {
     struct place to;
     uint64_t through; /* what the frame says */
     size_t events;
+    size_t read;          /* changes looked at */
     struct shared *frame; /* NULL: nothing to say */
 };
 

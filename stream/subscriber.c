@@ -166,17 +166,13 @@ void subscriber_wake(struct subscriber *sb)
 static bool subscriber_round(struct subscriber *sb, size_t *budget, bool *ret_again)
 {
     LIST_FOREACH (link, &sb->subscriptions) {
-        size_t bytes = 0;
-        enum subscription_step step = subscription_step(subscription_of(link), &bytes);
+        size_t cost = 0;
+        enum subscription_step step = subscription_step(subscription_of(link), &cost);
         if (!subscriber_is_open(sb) || step == STEP_ROOM) {
             return false;
         }
         *ret_again = *ret_again || step == STEP_AGAIN;
-        if (step != STEP_IDLE) {
-            /* A step that sent nothing has still read its share. */
-            size_t cost = bytes > 0 ? bytes : STREAM_TURN_BYTES / 16;
-            *budget -= cost < *budget ? cost : *budget;
-        }
+        *budget -= cost < *budget ? cost : *budget;
         if (*budget == 0) {
             /* The others come first in the next turn. */
             if (step != STEP_ENDED) {

@@ -346,7 +346,7 @@ static enum subscription_step sub_step_ahead(struct subscription *sub)
     return STEP_AGAIN;
 }
 
-static void sub_say_page(struct subscription *sub, struct bytes items, size_t *ret_bytes)
+static void sub_say_page(struct subscription *sub, struct bytes items)
 {
     struct server_message m = sub_message(sub, SERVER_SNAPSHOT);
     m.index = sub->snapshot.index;
@@ -355,10 +355,9 @@ static void sub_say_page(struct subscription *sub, struct bytes items, size_t *r
     uint64_t others = subscriber_cursor_max(sub->owner, sub);
     uint64_t cursor = m.index < others ? m.index : others;
     subscriber_say(sub->owner, &m, m.more ? 0 : cursor);
-    *ret_bytes = items.len;
 }
 
-static enum subscription_step sub_step_snapshot(struct subscription *sub, size_t *ret_bytes)
+static enum subscription_step sub_step_snapshot(struct subscription *sub, size_t *ret_cost)
 {
     struct stream *s = sub_stream(sub);
     struct snapshot *snap = &sub->snapshot;
@@ -378,8 +377,9 @@ static enum subscription_step sub_step_snapshot(struct subscription *sub, size_t
     }
     if (rows > 0 || snap->done) {
         env_timer_start(s->host.env, &sub->timer, STREAM_SNAPSHOT_PIN_MS);
-        sub_say_page(sub, buf_view(&s->scratch), ret_bytes);
-        sub_spend(sub, rows, *ret_bytes);
+        sub_say_page(sub, buf_view(&s->scratch));
+        sub_spend(sub, rows, s->scratch.len);
+        *ret_cost = s->scratch.len;
     }
     if (snap->done) {
         timer_stop(&sub->timer);
@@ -443,7 +443,7 @@ static enum err sub_cut(struct subscription *sub, struct cut *ret_cut)
     return e;
 }
 
-static enum subscription_step sub_step_events(struct subscription *sub, size_t *ret_bytes)
+static enum subscription_step sub_step_events(struct subscription *sub, size_t *ret_cost)
 {
     struct cut cut;
     enum err e = sub_cut(sub, &cut);
@@ -454,21 +454,20 @@ static enum subscription_step sub_step_events(struct subscription *sub, size_t *
         return sub_failed(sub);
     }
     sub->at = cut.to;
+    *ret_cost = (cut.read + 1) * (STREAM_TURN_BYTES / 4 / STREAM_TURN_CHANGES);
     if (cut.events > 0 || cut.frame != NULL) {
         sub->told = cut.through > sub->told ? cut.through : sub->told;
-        sub->owner->limit = sub->owner->limit > cut.events && sub->owner->limit != UINT64_MAX
-                                ? sub->owner->limit - cut.events
-                                : (sub->owner->limit == UINT64_MAX ? UINT64_MAX : 0);
+        sub->owner->limit = credit_less(sub->owner->limit, cut.events);
     }
     if (cut.frame != NULL) {
-        *ret_bytes = cut.frame->len;
+        *ret_cost = cut.frame->len > *ret_cost ? cut.frame->len : *ret_cost;
         sub_spend(sub, cut.events, cut.frame->len);
         subscriber_send(sub->owner, cut.frame);
     }
     return STEP_AGAIN;
 }
 
-static enum subscription_step sub_step_stream(struct subscription *sub, size_t *ret_bytes)
+static enum subscription_step sub_step_stream(struct subscription *sub, size_t *ret_cost)
 {
     struct stream *s = sub_stream(sub);
     struct subscriber *owner = sub->owner;
@@ -495,21 +494,21 @@ static enum subscription_step sub_step_stream(struct subscription *sub, size_t *
     if (sub->sm.state == SUB_PAUSED) {
         sm_move(&sub->sm, SUB_BEHIND);
     }
-    return sub_step_events(sub, ret_bytes);
+    return sub_step_events(sub, ret_cost);
 }
 
-enum subscription_step subscription_step(struct subscription *sub, size_t *ret_bytes)
+enum subscription_step subscription_step(struct subscription *sub, size_t *ret_cost)
 {
-    *ret_bytes = 0;
+    *ret_cost = 0;
     switch ((enum subscription_state)sub->sm.state) {
     case SUB_AHEAD:
         return sub_step_ahead(sub);
     case SUB_SNAPSHOT:
-        return sub_step_snapshot(sub, ret_bytes);
+        return sub_step_snapshot(sub, ret_cost);
     case SUB_BEHIND:
     case SUB_LIVE:
     case SUB_PAUSED:
-        return sub_step_stream(sub, ret_bytes);
+        return sub_step_stream(sub, ret_cost);
     case SUB_OPENING:
     case SUB_ENDED:
         break;

@@ -78,8 +78,8 @@ void subscription_close(struct subscription *sub);
 /* Says `end` (and a last mark) and frees. */
 void subscription_finish(struct subscription *sub, const char *why);
 
-/* At most one frame; `ret_bytes` is what it sent. */
-enum subscription_step subscription_step(struct subscription *sub, size_t *ret_bytes);
+/* At most one frame; `ret_cost` is what it took of the subscriber's turn (STREAM_TURN_BYTES). */
+enum subscription_step subscription_step(struct subscription *sub, size_t *ret_cost);
 /* `count` more changes were published: may hold back to make a batch. */
 void subscription_gather(struct subscription *sub, size_t count);
 void subscription_credit(struct subscription *sub, uint64_t events, uint64_t bytes);
