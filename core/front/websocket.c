@@ -165,6 +165,8 @@ static void host_on_pump_timer(struct timer *t)
 static void socket_kill(struct socket *s)
 {
     lws_set_timeout(s->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+    /* On libuv a timeout set outside its callbacks is not looked at before something happens. */
+    lws_cancel_service(s->host->context);
     host_kick(s->host);
 }
 
