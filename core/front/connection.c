@@ -39,7 +39,8 @@ static const struct sm_state STATES[] = {
     [CONNECTION_CLOSED] = {"closed", 0},
 };
 
-/* --- the socket: all that TLS will have to replace ----------------------------------------- */
+/* --- the socket: all that TLS will have to replace ---------------------------------------------
+ */
 
 static ssize_t link_read(struct connection *c, char *to, size_t len)
 {
@@ -72,7 +73,8 @@ static void link_end(struct connection *c)
     (void)shutdown(c->io.fd, SHUT_WR);
 }
 
-/* --- life ------------------------------------------------------------------------------------ */
+/* --- life --------------------------------------------------------------------------------------
+ */
 
 /* Reading is paused while too much waits behind the request at hand; writing is waited for only
  * when the kernel was full. */
