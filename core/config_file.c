@@ -164,7 +164,8 @@ config_text_read(struct config *c, const char *source, struct bytes text, struct
     if (e != OK) {
         return e;
     }
-    json_t *root = json_loadb(text.ptr, text.len, JSON_REJECT_DUPLICATES, &error);
+    json_t *root =
+        json_loadb(text.len > 0 ? text.ptr : "", text.len, JSON_REJECT_DUPLICATES, &error);
     if (root == NULL) {
         reason_set(why, "%s:%d:%d: %s", source, error.line, error.column, error.text);
         return ERR_INVALID;

@@ -25,23 +25,6 @@ bool cli_open(const struct http_options *options, struct http_client **ret_clien
     return true;
 }
 
-enum err kv_entry_read(const json_t *row, struct kv_entry *ret_entry)
-{
-    struct kv_entry entry = {
-        .key = json_bytes(json_object_get(row, "Key")),
-        .session = json_bytes(json_object_get(row, "Session")),
-        .value64 = json_bytes(json_object_get(row, "Value")),
-    };
-    if (json_u64(json_object_get(row, "Flags"), &entry.flags) != OK ||
-        json_u64(json_object_get(row, "CreateIndex"), &entry.create_index) != OK ||
-        json_u64(json_object_get(row, "ModifyIndex"), &entry.modify_index) != OK ||
-        json_u64(json_object_get(row, "LockIndex"), &entry.lock_index) != OK) {
-        return ERR_INVALID;
-    }
-    *ret_entry = entry;
-    return OK;
-}
-
 enum err kv_fetch(struct http_client *h,
                   struct bytes key,
                   const char *query,

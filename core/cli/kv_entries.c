@@ -1,8 +1,25 @@
-/* The text that import reads and export writes. Pure. */
+/* Rows as the agent sends them, and the text that import reads and export writes. Pure. */
 #include "core/base/text.h"
 #include "core/cli/kv.h"
 
 #include <strings.h>
+
+enum err kv_entry_read(const json_t *row, struct kv_entry *ret_entry)
+{
+    struct kv_entry entry = {
+        .key = json_bytes(json_object_get(row, "Key")),
+        .session = json_bytes(json_object_get(row, "Session")),
+        .value64 = json_bytes(json_object_get(row, "Value")),
+    };
+    if (json_u64(json_object_get(row, "Flags"), &entry.flags) != OK ||
+        json_u64(json_object_get(row, "CreateIndex"), &entry.create_index) != OK ||
+        json_u64(json_object_get(row, "ModifyIndex"), &entry.modify_index) != OK ||
+        json_u64(json_object_get(row, "LockIndex"), &entry.lock_index) != OK) {
+        return ERR_INVALID;
+    }
+    *ret_entry = entry;
+    return OK;
+}
 
 /* Go's decoder takes names in any case; the last one counts. */
 static json_t *entry_field(const json_t *entry, const char *name)
