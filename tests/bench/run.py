@@ -348,7 +348,8 @@ def wake_rows(run, m, waiters, keys):
     what = "one PUT wakes {:,} queries".format(waiters)
     if keys == "each":
         what = "{:,} PUTs wake {:,} queries, a key each".format(waiters, waiters)
-    for name, label in (("consul", "Consul"), ("bare", "bare broadcaster")):
+    bare = "bare broadcaster" + (" (which keeps nothing)" if keys == "each" else "")
+    for name, label in (("consul", "Consul"), ("bare", bare)):
         if name in m:
             r = ratio(m, name, "p99_ms")
             judged = name == "bare" and keys == "one" and waiters == 5000
@@ -389,7 +390,7 @@ def figure_fresh(run):
         for name in [n for n in m if n != "herald"]:
             if keys == "one":
                 run.row("idle server, resident MiB", number(h["idle_mib"]),
-                        "%s %s" % (name.capitalize(), number(m[name]["idle_mib"])),
+                        "%s %s" % ("Consul" if name == "consul" else name, number(m[name]["idle_mib"])),
                         "%.2fx" % ratio(m, name, "idle_mib"),
                         verdict("40 MiB", h["idle_mib"] <= 40),
                         verdict("20 MiB", h["idle_mib"] <= 20))
@@ -500,16 +501,29 @@ FIGURES = {
 }
 
 
+def version(*command):
+    """The last word of the first line that a program says of its version; a word if it is not
+    here."""
+    if not shutil.which(command[0]):
+        return "(not installed)"
+    said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False).stdout
+    return said.split("\n", maxsplit=1)[0].split()[-1].lstrip("v")
+
+
 def machine(run):
     with open("/proc/cpuinfo", encoding="utf-8") as f:
         model = [line.split(":")[1].strip() for line in f if line.startswith("model name")]
     with open("/proc/meminfo", encoding="utf-8") as f:
         memory = int(f.readline().split()[1]) / 1048576
     sync = run.tool("bare_sync", "--dir", run.scratch, "--ms", 1000)
-    return "%d x %s, %.0f GiB, Linux %s; a synced disk write of 256 bytes takes %.2f ms (p50), " \
-        "%.2f ms (p99). Server and load share the cores; loopback; values of %d bytes; medians " \
-        "of %d." % (os.cpu_count(), model[0] if model else platform.machine(), memory,
-                    platform.release(), sync["p50_ms"], sync["p99_ms"], VALUE, run.reps)
+    return "\n".join((
+        "%d x %s, %.0f GiB, Linux %s; a synced disk write of 256 bytes takes %.2f ms (p50), "
+        "%.2f ms (p99)." % (os.cpu_count(), model[0] if model else platform.machine(), memory,
+                            platform.release(), sync["p50_ms"], sync["p99_ms"]),
+        "Server and load share the cores and talk over loopback; values of %d bytes; medians of "
+        "%d turns." % (VALUE, run.reps),
+        "Beside: Consul %s; etcd %s, asked through its JSON gateway (its gRPC costs less)."
+        % (version("consul", "version"), version("etcd", "--version"))))
 
 
 def table(run):
