@@ -89,7 +89,7 @@ static struct bytes reply_date(struct front *f)
     return bytes_of(f->date);
 }
 
-/* --- headers ------------------------------------------------------------------------------------
+/* --- headers -----------------------------------------------------------------------------------
  */
 
 /* Past the arena's limit a header is left out: the answer matters more. */
@@ -145,7 +145,7 @@ void reply_header(struct request *r, const char *name, const char *format, ...)
     reply_header_lines(r, BYTES("\r\n"));
 }
 
-/* --- heads --------------------------------------------------------------------------------------
+/* --- heads -------------------------------------------------------------------------------------
  */
 
 struct reply_head {
@@ -211,7 +211,7 @@ static void reply_count(const struct request *r, int status)
     }
 }
 
-/* --- whole answers ------------------------------------------------------------------------------
+/* --- whole answers -----------------------------------------------------------------------------
  */
 
 /* `owner` NULL: the body is borrowed. */
@@ -281,7 +281,7 @@ void reply_err(struct request *r, enum err e)
     reply_text(r, err_http_status(e), "%s", err_text(e));
 }
 
-/* --- answers without an end ----------------------------------------------------------------------
+/* --- answers without an end --------------------------------------------------------------------
  */
 
 void reply_stream_begin(struct request *r,
@@ -339,8 +339,8 @@ void reply_stream_end(struct request *r)
     connection_answered(c, reply_keeps_alive(x));
 }
 
-/* --- what is not a request
- * ------------------------------------------------------------------------ */
+/* --- what is not a request ---------------------------------------------------------------------
+ */
 
 void reply_refuse(struct connection *c, int status, const char *why)
 {

@@ -40,7 +40,7 @@ _Static_assert(WEBSOCKET_HEADROOM >= LWS_PRE, "lws writes its frame head there")
 /* Written for one connection before the others get their turn. */
 #define FLUSH_MAX        KIB(512)
 /* Pings and overdue ends are looked for so often. */
-#define SWEEP_MS         1000
+#define SWEEP_MS         UINT64_C(1000)
 /* A close that the client does not answer. */
 #define CLOSE_MS         5000
 /* Runs of the libuv loop in one turn, while it says that more is ready. */
@@ -104,7 +104,8 @@ struct socket {
     char close_reason[CLOSE_REASON_MAX + 1];
 };
 
-/* --- the libuv loop inside ours ------------------------------------------------------------- */
+/* --- the libuv loop inside ours ----------------------------------------------------------------
+ */
 
 static void host_bury(struct websocket_host *host)
 {
@@ -160,11 +161,14 @@ static void host_on_pump_timer(struct timer *t)
     host_pump(LIST_OWNER(t, struct websocket_host, pump_timer));
 }
 
-/* --- one connection --------------------------------------------------------------------------- */
+/* --- one connection ----------------------------------------------------------------------------
+ */
 
 static void socket_kill(struct socket *s)
 {
     lws_set_timeout(s->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+    /* On libuv a timeout set outside its callbacks is not looked at before something happens. */
+    lws_cancel_service(s->host->context);
     host_kick(s->host);
 }
 
@@ -405,7 +409,7 @@ static void host_on_log(int level, const char *line)
     log_line(LOG_WEBSOCKET, "%.*s", (int)len, line);
 }
 
-/* --- pings --------------------------------------------------------------------------------------
+/* --- pings -------------------------------------------------------------------------------------
  */
 
 static void socket_ping(struct socket *s)
@@ -429,14 +433,14 @@ static void host_on_sweep(struct timer *t)
         if (s->end_ms != 0 ? now_ms >= s->end_ms : silent_ms >= ping_ms * 3) {
             socket_kill(s);
         } else if (s->sm.state == SOCKET_OPEN && s->pings < 2 &&
-                   silent_ms >= ping_ms * (s->pings + 1)) {
+                   silent_ms >= ping_ms * (s->pings + 1U)) {
             socket_ping(s);
         }
     }
     env_timer_start(host->front->env, t, ping_ms < SWEEP_MS * 2 ? ping_ms / 2 + 1 : SWEEP_MS);
 }
 
-/* --- the host -----------------------------------------------------------------------------------
+/* --- the host ----------------------------------------------------------------------------------
  */
 
 static const struct lws_protocols PROTOCOLS[] = {
@@ -544,7 +548,7 @@ void websocket_host_free(struct front *f)
     }
 }
 
-/* --- the upgrade --------------------------------------------------------------------------------
+/* --- the upgrade -------------------------------------------------------------------------------
  */
 
 bool websocket_wanted(const struct request *r)
@@ -718,8 +722,8 @@ bool websocket_accept(struct request *r,
     return true;
 }
 
-/* --- sending
- * -------------------------------------------------------------------------------------- */
+/* --- sending -----------------------------------------------------------------------------------
+ */
 
 void websocket_send(struct websocket *ws, struct shared *text)
 {

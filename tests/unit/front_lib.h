@@ -421,6 +421,27 @@ __attribute__((unused)) static bool hear_end(int fd)
     return true;
 }
 
+/* The last answer. */
+static char answer[1 << 16];
+
+/* Says `text` on a connection of its own and returns the first answer. */
+__attribute__((unused)) static const char *ask(const char *text)
+{
+    int fd = dial();
+    say(fd, text);
+    hear_answer(fd, answer, sizeof answer);
+    close(fd);
+    return answer;
+}
+
+__attribute__((unused)) static bool begins(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+#define HAS(text)     cr_assert(strstr(answer, text) != NULL, "no \"%s\" in: %s", text, answer)
+#define HAS_NOT(text) cr_assert(strstr(answer, text) == NULL, "\"%s\" in: %s", text, answer)
+
 /* Waits for what another thread will do. */
 #define EVENTUALLY(condition)                                                                      \
     do {                                                                                           \

@@ -13,15 +13,10 @@ static void teardown(void)
 TestSuite(websocket, .init = setup, .fini = teardown, .timeout = 120);
 TestSuite(websocket_ping, .timeout = 120);
 
-static char answer[1 << 16];
-
 #define KEY "dGhlIHNhbXBsZSBub25jZQ=="
 #define HANDSHAKE                                                                                  \
     "GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"     \
     "Sec-WebSocket-Version: 13\r\n"
-
-#define HAS(text)     cr_assert(strstr(answer, text) != NULL, "no \"%s\" in: %s", text, answer)
-#define HAS_NOT(text) cr_assert(strstr(answer, text) == NULL, "\"%s\" in: %s", text, answer)
 
 enum {
     TEXT = 1,
@@ -142,7 +137,7 @@ static void expect_close(int fd, unsigned code, const char *reason)
     EVENTUALLY(front_connections(world.front) == 0);
 }
 
-/* --- the handshake -------------------------------------------------------------------------------
+/* --- the handshake -----------------------------------------------------------------------------
  */
 
 /* RFC 6455 section 1.3 has this key and its answer. Only the real subprotocol is echoed. */
@@ -204,8 +199,8 @@ Test(websocket, bad_handshakes)
     cr_assert_eq(atomic_load(&world.ws_open), 0);
 }
 
-/* --- messages
- * -------------------------------------------------------------------------------------- */
+/* --- messages ----------------------------------------------------------------------------------
+ */
 
 Test(websocket, echoes_messages_of_many_lengths)
 {
