@@ -132,8 +132,8 @@ void keep_on_applied(struct store *s, size_t bytes)
     if (s->dirty_bytes >= s->flush_budget) {
         keep_flush(s);
     }
-    /* The database writes its buffers out by itself, too. A log that is cut in time is never written
-     * a second time, to table files. */
+    /* The database writes its buffers out by itself, too. A log that is cut in time is never
+     * written a second time, to table files. */
     s->unlooked_bytes += bytes;
     if (s->unlooked_bytes >= s->flush_budget / KEEP_LOOK_PART) {
         keep_cut(s);
