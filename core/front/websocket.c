@@ -13,6 +13,8 @@
  *  - A per-connection timeout of lws costs a walk of a list of them all: pings are ours.
  *  - A writable callback that returns -1 is closed twice on libuv ("uv repeat test"), so the reason
  *    that was given is never sent: close frames from there are written by us.
+ *  - Its log goes through one static buffer, whatever the thread, and each adoption logs a line:
+ *    it is switched off.
  *  - An empty pong is not reported: our pings carry a byte.
  */
 #include "core/front/websocket.h"
@@ -402,13 +404,6 @@ host_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, voi
     }
 }
 
-static void host_on_log(int level, const char *line)
-{
-    (void)level;
-    size_t len = strcspn(line, "\n");
-    log_line(LOG_WEBSOCKET, "%.*s", (int)len, line);
-}
-
 /* --- pings -------------------------------------------------------------------------------------
  */
 
@@ -473,7 +468,7 @@ static void host_create(struct websocket_host *host)
                    LWS_SERVER_OPTION_VALIDATE_UTF8,
     };
     (void)pthread_mutex_lock(&host_creation);
-    lws_set_log_level(LLL_ERR | LLL_WARN, host_on_log);
+    lws_set_log_level(0, NULL);
     host->context = lws_create_context(&info);
     if (host->context != NULL) {
         host->vhost = lws_create_vhost(host->context, &info);

@@ -420,3 +420,94 @@ Test(websocket_ping, silence_is_asked_and_then_ended)
     close(dead);
     world_close();
 }
+
+/* --- two fronts ---------------------------------------------------------------------------- */
+
+static void pair_message(struct websocket *ws, struct bytes text)
+{
+    test_socket_text(ws, text);
+}
+
+static void pair_closed(struct websocket *ws)
+{
+    atomic_fetch_add(&world.ws_closed, 1);
+    free(ws);
+}
+
+/* Nothing in it belongs to one of the threads. */
+static void pair_socket(struct request *r)
+{
+    static const struct websocket_ops ops = {.message = pair_message, .closed = pair_closed};
+    struct websocket *ws = mem_zalloc(1, sizeof *ws);
+    if (!websocket_accept(r, ws, &ops, NULL)) {
+        free(ws);
+    }
+}
+
+static const struct route PAIR_ROUTES[] = {
+    {"/ws", ROUTE_EXACT, METHOD_GET, 0, 0, pair_socket},
+};
+
+/* One port, one limit per client, a library context for each, made when both need one. */
+Test(websocket_ping, two_fronts_share_a_port_and_the_limit)
+{
+    enum {
+        FRONTS = 2,
+        MANY = 40
+    };
+    struct loop *loops[FRONTS];
+    struct front *fronts[FRONTS];
+    int fds[MANY];
+    struct reason why = {{0}};
+    struct front_listen at = {.address = "127.0.0.1"};
+    struct front_options options = {
+        .listen = &at,
+        .listen_count = 1,
+        .routes = PAIR_ROUTES,
+        .route_count = 1,
+        .clients = clients_new(),
+        .limits.connections_per_client = MANY,
+    };
+    for (unsigned i = 0; i < FRONTS; i++) {
+        loops[i] = loop_new(i == 0 ? "front/0" : "front/1");
+        options.number = i;
+        options.loop = loops[i];
+        cr_assert_eq(front_new(&options, &fronts[i], &why), OK, "%s", why.text);
+        at.port = front_port(fronts[0], 0);
+    }
+    world.port = at.port;
+    loop_start(loops[0]);
+    loop_start(loops[1]);
+    for (int i = 0; i < MANY; i++) {
+        fds[i] = dial();
+        say(fds[i], HANDSHAKE "Sec-WebSocket-Key: " KEY "\r\n\r\n");
+    }
+    for (int i = 0; i < MANY; i++) {
+        size_t len = 0;
+        answer[0] = '\0';
+        while (strstr(answer, "\r\n\r\n") == NULL) {
+            hear_exactly(fds[i], answer + len, 1);
+            answer[++len] = '\0';
+        }
+        text_send(fds[i], "hello");
+        expect_frame(fds[i], FIN | TEXT, "hello");
+    }
+    cr_assert_eq(front_connections(fronts[0]) + front_connections(fronts[1]), MANY);
+    cr_assert_gt(front_connections(fronts[0]), 0);
+    cr_assert_gt(front_connections(fronts[1]), 0);
+    int fd = dial();
+    (void)hear_until(fd, answer, sizeof answer, NULL);
+    HAS("HTTP/1.1 429 ");
+    close(fd);
+    for (int i = 0; i < MANY; i++) {
+        close(fds[i]);
+    }
+    EVENTUALLY(atomic_load(&world.ws_closed) == MANY);
+    for (unsigned i = 0; i < FRONTS; i++) {
+        loop_stop(loops[i]);
+        loop_join(loops[i]);
+        front_free(fronts[i]);
+        loop_free(loops[i]);
+    }
+    clients_free(options.clients);
+}
