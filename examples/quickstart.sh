@@ -96,7 +96,7 @@ build/herald kv import -http-addr="$at" @examples/fleet.json >"$scratch/import.l
     tail -n 5 "$scratch/import.log" >&2
     die "the import failed"
 }
-keys=$(curl -fs "http://$at/v1/kv/?keys" | tr ',' '\n' | wc -l)
+keys=$(curl -fs "http://$at/v1/kv/?keys" | tr ',' '\n' | grep -c .)
 say "    $keys keys: settings, feature flags, limits, backends of ten services"
 
 key=features/production/checkout.express_pay
