@@ -470,9 +470,7 @@ static enum err config_finish(struct config *c, struct reason *why)
         reason_set(why, "default_query_time must not be longer than max_query_time");
         return ERR_INVALID;
     }
-    if (c->dev) {
-        text_replace(&c->data_dir, NULL);
-    } else if (c->data_dir != NULL && c->data_dir[0] == '\0') {
+    if (c->dev || (c->data_dir != NULL && c->data_dir[0] == '\0')) {
         text_replace(&c->data_dir, NULL);
     }
     if (c->front_threads == 0) {
@@ -566,7 +564,7 @@ static enum err files_check(const struct config *c, struct reason *why)
                    "limits.http_max_conns_per_client: %llu needs at least %llu",
                    (unsigned long long)limit.rlim_cur,
                    (unsigned long long)c->http_max_conns_per_client,
-                   (unsigned long long)(c->http_max_conns_per_client + FILES_RESERVED));
+                   (unsigned long long)c->http_max_conns_per_client + FILES_RESERVED);
         return ERR_INVALID;
     }
     return OK;

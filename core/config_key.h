@@ -52,13 +52,13 @@ const struct config_key *config_key_find(const char *path, bool *ret_object);
 enum err config_key_set(struct config *c,
                         const struct config_key *key,
                         const json_t *value,
-                        const struct config_origin *origin,
+                        const struct config_origin *o,
                         struct reason *why) ERR_MUST_USE;
 /* The same from a flag's text. */
 enum err config_key_set_text(struct config *c,
                              const struct config_key *key,
                              struct bytes text,
-                             const struct config_origin *origin,
+                             const struct config_origin *o,
                              struct reason *why) ERR_MUST_USE;
 void config_warn(struct config *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Takes from `old` what a reload cannot change, with a warning for each difference. */

@@ -22,7 +22,7 @@ static const struct cli_command commands[] = {
 
 /* What Consul has and this build has not: said plainly, so that nobody takes it for a typing
  * error. */
-static const char *const later[] = {
+static const char *const LATER[] = {
     "acl",         "catalog",   "config",   "connect", "debug",    "event",    "exec",
     "force-leave", "intention", "join",     "keygen",  "keyring",  "lock",     "login",
     "logout",      "maint",     "operator", "rtt",     "services", "snapshot", "tls",
@@ -165,8 +165,8 @@ static const struct cli_command *command_find(const struct cli *cli, const char 
 
 static int command_unknown(const struct cli *cli, const char *name)
 {
-    for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
-        if (strcmp(later[i], name) == 0) {
+    for (size_t i = 0; i < sizeof LATER / sizeof LATER[0]; i++) {
+        if (strcmp(LATER[i], name) == 0) {
             return cli_fail("Error! The command `%s` is not available in this build of Herald yet.",
                             name);
         }

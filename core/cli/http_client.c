@@ -242,6 +242,7 @@ void http_client_close(struct http_client *h)
 /* --- calling ------------------------------------------------------------------------------------
  */
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is libcurl's */
 static size_t on_body(char *ptr, size_t size, size_t count, void *ctx)
 {
     struct transfer *t = ctx;
@@ -273,6 +274,7 @@ static bool header_value(struct bytes line, const char *name, struct bytes *ret_
     return true;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is libcurl's */
 static size_t on_header(char *ptr, size_t size, size_t count, void *ctx)
 {
     struct transfer *t = ctx;

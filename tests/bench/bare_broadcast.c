@@ -24,7 +24,7 @@
     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 4\r\n\r\ntrue"
 #define FIRST_INDEX "HTTP/1.1 200 OK\r\nX-Consul-Index: 1\r\nContent-Length: 0\r\n\r\n"
 
-static const char head[] =
+static const char HEAD[] =
     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nVary: Accept-Encoding\r\n"
     "X-Consul-Index: 1000\r\nX-Consul-Knownleader: true\r\nX-Consul-Lastcontact: 0\r\n"
     "Content-Length: %zu\r\n\r\n%s";
@@ -54,7 +54,7 @@ static void answer_write(struct broadcast *b)
                      "[{\"LockIndex\":0,\"Key\":\"bench/wake/all\",\"Flags\":0,\"Value\":\"%s\","
                      "\"CreateIndex\":1000,\"ModifyIndex\":1000}]",
                      value64);
-    b->answer_len = (size_t)snprintf(b->answer, sizeof(b->answer), head, (size_t)n, body);
+    b->answer_len = (size_t)snprintf(b->answer, sizeof(b->answer), HEAD, (size_t)n, body);
 }
 
 static void park(struct broadcast *b, int fd, const char *key)

@@ -20,7 +20,7 @@
 #define EVENTS 256
 #define IN_MAX 4096
 
-static const char head[] =
+static const char HEAD[] =
     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nVary: Accept-Encoding\r\n"
     "X-Consul-Index: 1000\r\nX-Consul-Knownleader: true\r\nX-Consul-Lastcontact: 0\r\n"
     "Content-Length: %zu\r\n\r\n%s";
@@ -40,7 +40,7 @@ static void answer_write(void)
                      "[{\"LockIndex\":0,\"Key\":\"bench/load/000000\",\"Flags\":0,\"Value\":\"%s\","
                      "\"CreateIndex\":1000,\"ModifyIndex\":1000}]",
                      value64);
-    answer_len = (size_t)snprintf(answer, sizeof(answer), head, (size_t)n, body);
+    answer_len = (size_t)snprintf(answer, sizeof(answer), HEAD, (size_t)n, body);
 }
 
 struct connection {

@@ -24,7 +24,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define IN_MAX     (1024U * 1024U) /* frames are at most 256 KiB */
+#define IN_MAX     ((size_t)1024 * 1024) /* frames are at most 256 KiB */
 #define EVENTS     256
 #define SILENCE_MS 20000
 
