@@ -295,7 +295,10 @@ static void stream_answer(struct request *r)
     }
     free(a);
     r->cancelled = NULL;
-    if (e == ERR_COMPACTED) {
+    if (e == ERR_NOT_FOUND) {
+        /* It is over for good; this tells an EventSource to stop. */
+        reply_shared(r, 204, NULL, NULL);
+    } else if (e == ERR_COMPACTED) {
         reply_bytes(r, 410, "application/json", bytes_of(why.text));
     } else {
         reply_text(r, err_http_status(e), "%s", why.text);

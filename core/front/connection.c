@@ -81,7 +81,11 @@ static void link_end(struct connection *c)
 static void connection_want(struct connection *c)
 {
     bool busy = c->sm.state == CONNECTION_HANDLING || c->sm.state == CONNECTION_WRITING;
-    bool paused = busy && c->in.len >= c->front->options.limits.pipeline_max;
+    const struct front_limits *limits = &c->front->options.limits;
+    /* No head is as long as what an idle reader may hold: there is a request in it, whose turn
+     * comes, and reading goes on after that. */
+    size_t most = busy ? limits->pipeline_max : limits->head_max + limits->pipeline_max;
+    bool paused = c->in.len >= most;
     io_want(&c->io, (paused ? 0U : IO_READ) | (c->out != NULL ? IO_WRITE : 0U));
 }
 
@@ -601,6 +605,9 @@ static size_t connection_read_len(const struct connection *c)
         most = c->in.len < most ? most - c->in.len : 1;
     } else if (c->sm.state != CONNECTION_HEAD) {
         most = HTTP_READ_MAX;
+    }
+    if (c->sm.state != CONNECTION_BODY && most > c->in.max - c->in.len) {
+        most = c->in.max - c->in.len;
     }
     return most < HTTP_READ_MAX ? most : HTTP_READ_MAX;
 }

@@ -269,6 +269,21 @@ def pipelined_flood_that_reads_late(s):
 
 
 @R.test
+def pipelined_writes_that_each_wait_for_the_disk(s):
+    """Each parks its connection, so what came behind it is kept: to a limit, then not read."""
+    count = 20000
+    with s.connect(timeout=120) as c:
+        data = b"".join(b"PUT /v1/kv/piped HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\n\r\n%05d" % i
+                        for i in range(count))
+        writer = threading.Thread(target=c.send, args=(data,), daemon=True)
+        writer.start()
+        for i in range(count):
+            equal(c.read_response().body, b"true")
+        writer.join(30)
+    equal(s.server.get("/v1/kv/piped?raw").body, b"%05d" % (count - 1))
+
+
+@R.test
 def answers_that_are_never_read(s):
     s.server.put("/v1/kv/large", b"x" * 524288)
     greedy = []
