@@ -557,14 +557,13 @@ static enum err files_check(const struct config *c, struct reason *why)
         (void)setrlimit(RLIMIT_NOFILE, &limit);
         (void)getrlimit(RLIMIT_NOFILE, &limit);
     }
-    if (limit.rlim_cur != RLIM_INFINITY &&
-        c->http_max_conns_per_client + FILES_RESERVED > limit.rlim_cur) {
+    unsigned long long need = c->http_max_conns_per_client + FILES_RESERVED;
+    if (limit.rlim_cur != RLIM_INFINITY && need > limit.rlim_cur) {
         reason_set(why,
                    "system allows a max of %llu file descriptors, but "
                    "limits.http_max_conns_per_client: %llu needs at least %llu",
                    (unsigned long long)limit.rlim_cur,
-                   (unsigned long long)c->http_max_conns_per_client,
-                   (unsigned long long)c->http_max_conns_per_client + FILES_RESERVED);
+                   (unsigned long long)c->http_max_conns_per_client, need);
         return ERR_INVALID;
     }
     return OK;

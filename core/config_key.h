@@ -48,7 +48,7 @@ struct config_origin {
 
 /* NULL: no such key. `*ret_object`: it is not one, but other keys are below it. Any case. */
 const struct config_key *config_key_find(const char *path, bool *ret_object);
-/* Checks `value`; sets it in `c`, or warns that it is not used. */
+/* Checks `value`, which comes from `o`; sets it in `c`, or warns that it is not used. */
 enum err config_key_set(struct config *c,
                         const struct config_key *key,
                         const json_t *value,

@@ -33,24 +33,26 @@ struct transfer {
     bool ended; /* by `data` */
 };
 
-void http_flags(struct http_options *o, struct flag ret_flags[HTTP_FLAGS_COUNT])
+void http_flags(struct http_options *options, struct flag ret_flags[HTTP_FLAGS_COUNT])
 {
     const struct flag flags[HTTP_FLAGS_COUNT] = {
-        {"ca-file", FLAG_TEXT, &o->tls[0], "value", "Accepted; TLS is not available yet."},
-        {"ca-path", FLAG_TEXT, &o->tls[1], "value", "Accepted; TLS is not available yet."},
-        {"client-cert", FLAG_TEXT, &o->tls[2], "value", "Accepted; TLS is not available yet."},
-        {"client-key", FLAG_TEXT, &o->tls[3], "value", "Accepted; TLS is not available yet."},
-        {"datacenter", FLAG_TEXT, &o->datacenter, "value",
+        {"ca-file", FLAG_TEXT, &options->tls[0], "value", "Accepted; TLS is not available yet."},
+        {"ca-path", FLAG_TEXT, &options->tls[1], "value", "Accepted; TLS is not available yet."},
+        {"client-cert", FLAG_TEXT, &options->tls[2], "value",
+         "Accepted; TLS is not available yet."},
+        {"client-key", FLAG_TEXT, &options->tls[3], "value", "Accepted; TLS is not available yet."},
+        {"datacenter", FLAG_TEXT, &options->datacenter, "value",
          "Name of the datacenter to query. The default is the agent's own."},
-        {"http-addr", FLAG_TEXT, &o->addr, "address",
+        {"http-addr", FLAG_TEXT, &options->addr, "address",
          "Address and port of the agent, or unix:// and a path. Also HERALD_HTTP_ADDR or "
          "CONSUL_HTTP_ADDR. The default is http://127.0.0.1:8500."},
-        {"stale", FLAG_SWITCH, &o->stale, NULL,
+        {"stale", FLAG_SWITCH, &options->stale, NULL,
          "Lets any server answer, which may know less than the leader."},
-        {"tls-server-name", FLAG_TEXT, &o->tls[4], "value", "Accepted; TLS is not available yet."},
-        {"token", FLAG_TEXT, &o->token, "value",
+        {"tls-server-name", FLAG_TEXT, &options->tls[4], "value",
+         "Accepted; TLS is not available yet."},
+        {"token", FLAG_TEXT, &options->token, "value",
          "ACL token of the request. Also HERALD_HTTP_TOKEN or CONSUL_HTTP_TOKEN."},
-        {"token-file", FLAG_TEXT, &o->token_file, "value",
+        {"token-file", FLAG_TEXT, &options->token_file, "value",
          "File that holds the ACL token. Also HERALD_HTTP_TOKEN_FILE or CONSUL_HTTP_TOKEN_FILE."},
     };
     memcpy(ret_flags, flags, sizeof flags);
@@ -292,7 +294,6 @@ static size_t on_header(char *ptr, size_t size, size_t count, void *ctx)
     }
     return line.len;
 }
-
 static void call_prepare(struct http_client *h, struct transfer *t, const char *url)
 {
     const struct http_call *call = t->call;

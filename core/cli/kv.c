@@ -61,20 +61,16 @@ enum err kv_fetch(struct http_client *h,
     return e;
 }
 
-enum err kv_change(struct http_client *h,
-                   const char *method,
-                   struct bytes key,
-                   const char *query,
-                   struct bytes body,
-                   bool *ret_done,
-                   struct reason *why)
+enum err
+kv_change(struct http_client *h, const struct kv_write *write, bool *ret_done, struct reason *why)
 {
     struct http_answer answer = {0};
     struct buf path;
     buf_init(&path, HTTP_TARGET_MAX);
-    enum err e = http_path(&path, "/v1/kv/", key);
+    enum err e = http_path(&path, "/v1/kv/", write->key);
     if (e == OK) {
-        struct http_call call = {.method = method, .path = path.ptr, .query = query, .body = body};
+        struct http_call call = {
+            .method = write->method, .path = path.ptr, .query = write->query, .body = write->body};
         e = http_client_call(h, &call, &answer, why);
     } else {
         reason_set(why, "the key is too long");
@@ -352,7 +348,9 @@ kv_put_run(struct http_client *h, const struct kv_put *put, const char *key, str
         buf_close(&query);
         return cli_fail("Error! Failed writing data: -session is too long");
     }
-    e = kv_change(h, "PUT", bytes_of(key), query.ptr, value, &done, &why);
+    struct kv_write write = {
+        .method = "PUT", .key = bytes_of(key), .query = query.ptr, .body = value};
+    e = kv_change(h, &write, &done, &why);
     buf_close(&query);
     if (e != OK) {
         return cli_fail("Error! Failed writing data: %s", why.text);
@@ -476,8 +474,9 @@ static int kv_delete_run(struct http_client *h, const struct kv_delete *del, con
     if (del->cas) {
         (void)snprintf(query, sizeof query, "cas=%llu", (unsigned long long)del->modify_index);
     }
-    enum err e = kv_change(h, "DELETE", bytes_of(key), del->recurse ? "recurse=" : query,
-                           (struct bytes){.ptr = "", .len = 0}, &done, &why);
+    struct kv_write write = {
+        .method = "DELETE", .key = bytes_of(key), .query = del->recurse ? "recurse=" : query};
+    enum err e = kv_change(h, &write, &done, &why);
     if (e != OK) {
         return del->recurse ? cli_fail("Error! Did not delete prefix %s: %s", key, why.text)
                             : cli_fail("Error deleting key %s: %s", key, why.text);

@@ -27,12 +27,16 @@ enum err kv_fetch(struct http_client *h,
                   const char *query,
                   json_t **ret_rows,
                   struct reason *why) ERR_MUST_USE;
-/* PUT or DELETE; `*ret_done` is what the answer says: true, or false (a condition failed). */
+struct kv_write {
+    const char *method; /* "PUT" "DELETE" */
+    struct bytes key;
+    const char *query;
+    struct bytes body;
+};
+
+/* `*ret_done` is what the answer says: true, or false (a condition failed). */
 enum err kv_change(struct http_client *h,
-                   const char *method,
-                   struct bytes key,
-                   const char *query,
-                   struct bytes body,
+                   const struct kv_write *write,
                    bool *ret_done,
                    struct reason *why) ERR_MUST_USE;
 

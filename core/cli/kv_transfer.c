@@ -99,7 +99,9 @@ static int import_one(const struct import *m, const struct kv_entry *entry, stru
         e = buf_append(&key, entry->key);
     }
     if (e == OK) {
-        e = kv_change(m->client, "PUT", buf_view(&key), query, value, &done, &why);
+        struct kv_write write = {
+            .method = "PUT", .key = buf_view(&key), .query = query, .body = value};
+        e = kv_change(m->client, &write, &done, &why);
     } else {
         reason_set(&why, "the key is too long");
     }
