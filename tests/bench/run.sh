@@ -4,9 +4,9 @@
 #
 #     sh tests/bench/run.sh [--quick] [--only NAME[,NAME...]] [--json FILE]
 #
-# Builds a release build of its own (build-release), and installs the peers when they are missing:
-# etcd of this release, Consul 1.8.7 of Debian 11's suite (pinned low: nothing else comes from
-# there). A peer that cannot be had is left out, and said so.
+# Builds a release build of its own (build-release), and gets the peers when they are missing: etcd
+# of this release and Consul 1.8.7 of Debian 11, unpacked into build-tests. A peer that cannot be
+# had is left out, and said so.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . examples/setup.sh
@@ -14,29 +14,24 @@ cd "$(dirname "$0")/../.." || exit 1
 need_build_packages
 need_packages python3
 
-# Debian 12 has no Consul; the suite before it has. Only this one package may come from it.
-add_consul() {
-    source=$(mktemp) pin=$(mktemp)
-    list=/etc/apt/sources.list.d/herald-bullseye.sources
-    printf 'Package: *\nPin: release n=bullseye\nPin-Priority: 1\n' >"$pin"
-    debian_source bullseye >"$source" || return 1
-    grep -q '^Types:' "$source" || list=${list%.sources}.list
-    as_root install -m 644 "$pin" /etc/apt/preferences.d/herald-bullseye &&
-        as_root install -m 644 "$source" "$list" || return 1
-    rm -f "$source" "$pin"
-    apt_update || {
-        as_root rm -f "$list"
-        return 1
-    }
-    (apt_install -t bullseye consul)
-}
+out=$PWD/build-tests
+mkdir -p "$out/bin"
+PATH=$PATH:$out/bin
 
-missing="consul, etcd-server"
-command -v etcd >/dev/null || (need_packages etcd-server) || say "etcd cannot be had: left out"
-command -v consul >/dev/null || {
-    step "installing: consul (of Debian 11, pinned low)"
-    add_consul || say "Consul cannot be had: left out"
-}
+# Unpacked, not installed: the package would start a server of its own.
+if ! command -v etcd >/dev/null; then
+    step "fetching etcd (this release's, unpacked into build-tests)"
+    missing=etcd-server
+    (need_update && cd "$out" && apt-get -q download etcd-server &&
+        dpkg-deb -x etcd-server_*.deb etcd-server) >"$out/etcd.log" 2>&1 &&
+        ln -sf "$out/etcd-server/usr/bin/etcd" "$out/bin/etcd"
+    command -v etcd >/dev/null || say "etcd cannot be had: left out ($out/etcd.log)"
+fi
+if ! command -v consul >/dev/null; then
+    step "fetching consul (Debian 11's, unpacked into build-tests)"
+    sh tests/lib/consul.sh "$out" >"$out/consul.log" 2>&1
+    command -v consul >/dev/null || say "Consul cannot be had: left out ($out/consul.log)"
+fi
 
 step "building a release build (build-release)"
 [ -f build-release/build.ninja ] ||

@@ -1,0 +1,33 @@
+#!/bin/sh
+# Debian 11's own consul 1.8.7 as $1/bin/consul, for the tests that speak to it. Nothing outside $1
+# changes: bullseye is read through lists of its own, so that no other package can ever come from
+# it, and consul is unpacked, not installed. Where it cannot be had, that is said, and no failure.
+set -eu
+out=$1
+cd "$(dirname "$0")/../.."
+. examples/setup.sh
+
+mkdir -p "$out/bin"
+[ ! -x "$out/bin/consul" ] || exit 0
+apt=$out/apt
+mkdir -p "$apt/sources.list.d" "$apt/lists/partial" "$apt/archives/partial"
+if ! debian_source bullseye >"$apt/found"; then
+    say "no apt source of this machine to read Debian 11's consul through"
+    exit 0
+fi
+kind=list
+grep -q '^Types:' "$apt/found" && kind=sources
+mv "$apt/found" "$apt/sources.list.d/bullseye.$kind"
+private() {
+    apt-get -q -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$apt/sources.list.d" \
+        -o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null \
+        -o Dir::State::Lists="$apt/lists" -o Dir::Cache="$apt" -o APT::Sandbox::User="$(id -un)" \
+        -o APT::Update::Error-Mode=any "$@"
+}
+if private update && (cd "$apt" && private download consul); then
+    dpkg-deb -x "$apt"/consul_*.deb "$apt/root"
+    ln -sf "$apt/root/usr/bin/consul" "$out/bin/consul"
+    "$out/bin/consul" version
+else
+    say "the mirror has no Debian 11 any more: its consul is skipped"
+fi
