@@ -31,8 +31,8 @@ struct http_options {
 };
 
 #define HTTP_FLAGS_COUNT 10
-/* Fills `ret_flags` with the flags that set `o`. */
-void http_flags(struct http_options *o, struct flag ret_flags[HTTP_FLAGS_COUNT]);
+/* Fills `ret_flags` with the flags that set `options`. */
+void http_flags(struct http_options *options, struct flag ret_flags[HTTP_FLAGS_COUNT]);
 
 struct http_client;
 
