@@ -21,7 +21,6 @@
 #define CONFIG_FILE_MAX      MIB(1)
 #define CONFIG_FILES_MAX     256
 #define CONFIG_LISTENERS_MAX 16
-#define CONFIG_ORIGINS_MAX   64
 #define CONFIG_HEADERS_MAX   64
 #define CONFIG_WARNINGS_MAX  256
 
@@ -57,10 +56,11 @@ struct config {
     uint64_t raft_trailing_logs;
     uint64_t history_age_ms;
     uint64_t history_bytes;
-    uint64_t front_threads;                   /* at least 1 */
-    uint64_t stream_heartbeat_ms;             /* herald.stream_heartbeat */
-    char *stream_origins[CONFIG_ORIGINS_MAX]; /* herald.stream_allow_origins */
-    size_t stream_origin_count;
+    uint64_t front_threads;       /* at least 1 */
+    uint64_t stream_heartbeat_ms; /* herald.stream_heartbeat */
+    /* herald.stream_allow_origins: sites whose pages may subscribe, with spaces between; `*` is
+     * any; NULL: this server's own pages alone. */
+    char *stream_allow_origins;
     uint64_t shutdown_ms; /* herald.shutdown_timeout: how long clients may take to finish */
 
     /* Sentences without a newline: what was accepted and is not used, and the like. */

@@ -38,6 +38,7 @@ USED("herald.history_age", DURATION, history_age_ms, 0, INT64_MAX, RELOAD)
 USED("herald.history_bytes", NUMBER, history_bytes, 0, INT64_MAX, RELOAD)
 USED("herald.front_threads", NUMBER, front_threads, 0, 64, START)
 USED("herald.stream_heartbeat", DURATION, stream_heartbeat_ms, 10, 3600000, START)
+USED("herald.stream_allow_origins", TEXT, stream_allow_origins, 0, 0, RELOAD)
 USED("herald.shutdown_timeout", DURATION, shutdown_ms, 0, 3600000, START)
 
 LATER("leave_on_terminate", SWITCH)

@@ -76,12 +76,12 @@ static const struct websocket_ops SOCKET = {
     .closed = socket_on_closed,
 };
 
-/* Takes the next item off a comma-separated list. */
-static struct bytes list_next(struct bytes *rest)
+/* Takes the next item off a list with `separator` between its items. */
+static struct bytes list_next(struct bytes *rest, char separator)
 {
-    size_t comma = bytes_find(*rest, ',');
-    struct bytes item = bytes_slice(*rest, 0, comma);
-    *rest = bytes_slice(*rest, comma < rest->len ? comma + 1 : comma, rest->len);
+    size_t end = bytes_find(*rest, separator);
+    struct bytes item = bytes_slice(*rest, 0, end);
+    *rest = bytes_slice(*rest, end < rest->len ? end + 1 : end, rest->len);
     while (item.len > 0 && item.ptr[0] == ' ') {
         item = bytes_slice(item, 1, item.len);
     }
@@ -103,7 +103,7 @@ static struct socket_offer socket_offer(const struct request *r)
     struct bytes rest = {0};
     (void)request_header(r, "Sec-WebSocket-Protocol", &rest);
     while (rest.len > 0) {
-        struct bytes item = list_next(&rest);
+        struct bytes item = list_next(&rest, ',');
         if (bytes_equal(item, BYTES(STREAM_SUBPROTOCOL))) {
             offer.herald = true;
         } else if (bytes_begins(item, BYTES(STREAM_BEARER))) {
@@ -130,8 +130,10 @@ static bool socket_origin_allowed(const struct request *r)
     if (!request_header(r, "Origin", &origin)) {
         return true;
     }
-    for (size_t i = 0; i < config->stream_origin_count; i++) {
-        struct bytes allowed = bytes_of(config->stream_origins[i]);
+    const char *listed = config->stream_allow_origins;
+    struct bytes rest = bytes_of(listed == NULL ? "" : listed);
+    while (rest.len > 0) {
+        struct bytes allowed = list_next(&rest, ' ');
         if (bytes_equal(allowed, BYTES("*")) || bytes_equal_nocase(allowed, origin)) {
             return true;
         }

@@ -65,6 +65,26 @@ def foreign_origin_is_refused(s):
 
 
 @R.test
+def listed_origins_and_the_servers_own_are_taken(s):
+    sites = {"herald": {"stream_allow_origins": "https://one.example https://two.example:8443"}}
+    with herald.Server(config=sites) as server:
+        host = "127.0.0.1:%d" % server.port
+        for origin, want in [("https://two.example:8443", True), ("https://one.example", True),
+                             ("http://" + host, True), ("https://two.example", False),
+                             ("null", False)]:
+            with server.connect() as c:
+                c.send(upgrade(Origin=origin, Host=host))
+                equal(c.read_head().status, 101)
+                ws = herald.WebSocket.__new__(herald.WebSocket)
+                ws.c, ws.close_code, ws.close_reason = c, None, ""
+                if want:
+                    ws.send('{"type":"hello"}')
+                    check('"welcome"' in ws.next_text(), "%s is refused", origin)
+                else:
+                    equal(close_code(ws), 4003, origin)
+
+
+@R.test
 def bad_frames(s):
     text = b'{"type":"hello"}'
     for name, send, want in [
