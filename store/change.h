@@ -49,7 +49,8 @@ struct change {
 enum err change_encode(struct buf *out, const struct change *c) ERR_MUST_USE;
 enum err change_decode(struct bytes data, struct change *ret_change) ERR_MUST_USE;
 
-/* What one round of applying did. */
+/* What one round of applying did. Empty, with `after` == `through`, when nothing was applied and
+ * only what is kept became less: the view is new all the same. */
 struct change_batch {
     /* read-only */
     uint64_t after;    /* the applied index before */

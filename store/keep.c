@@ -177,6 +177,8 @@ static void keep_on_trim(struct timer *t)
         log_line(LOG_STORE_TRIMMED, "oldest=%llu bytes=%llu",
                  (unsigned long long)state_history_oldest(s->state),
                  (unsigned long long)state_history_bytes(s->state));
+        /* Nothing was written, yet what may be read is less: readers let go of what is gone. */
+        publish(s, s->applied);
     }
     metric_set(METRIC_HISTORY_OLDEST, state_history_oldest(s->state));
     metric_set(METRIC_HISTORY_BYTES, state_history_bytes(s->state));

@@ -32,12 +32,14 @@ static void agent_reply(struct request *r, json_t *json)
 /* The gossip member that this server will be; its shape is what clients of Consul read. */
 static json_t *agent_member(struct api *api)
 {
-    return json_pack(
-        "{s:s, s:s, s:i, s:{s:s, s:s, s:s, s:s, s:s}, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "Name",
-        api->config->node_name, "Addr", api->config->bind_addr, "Port", SERF_LAN_PORT, "Tags",
-        "role", "consul", "dc", api->config->datacenter, "id", server_node_id(api->server), "build",
-        CONSUL_API_VERSION ":", "bootstrap", "1", "Status", 1, "ProtocolMin", 1, "ProtocolMax", 5,
-        "ProtocolCur", 2, "DelegateMin", 2, "DelegateMax", 5, "DelegateCur", 4);
+    return json_pack("{s:s, s:s, s:i, s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}, s:i, s:i, "
+                     "s:i, s:i, s:i, s:i, s:i}",
+                     "Name", api->config->node_name, "Addr", api->config->bind_addr, "Port",
+                     SERF_LAN_PORT, "Tags", "role", "consul", "dc", api->config->datacenter, "id",
+                     server_node_id(api->server), "build", CONSUL_API_VERSION ":", "bootstrap", "1",
+                     "segment", "", "vsn", "2", "vsn_min", "2", "vsn_max", "3", "Status", 1,
+                     "ProtocolMin", 1, "ProtocolMax", 5, "ProtocolCur", 2, "DelegateMin", 2,
+                     "DelegateMax", 5, "DelegateCur", 4);
 }
 
 /* Consul's statistics are strings throughout. */

@@ -44,7 +44,7 @@ static void client_on_changes(struct store_reader *r, struct change_batch *b)
     struct client *c = r->ctx;
     /* The first may come while the client is still being opened. */
     must(c->seen == 0 || b->after == c->seen, "batches follow each other");
-    must(b->through > b->after, "a batch covers something");
+    must(b->through >= b->after, "a batch never goes back");
     c->seen = b->through;
     c->changes += b->count;
 }
@@ -261,6 +261,39 @@ Test(store, a_lower_history_limit_is_kept_soon)
     }
     cr_assert_leq(facts.history_bytes, 50000);
     cr_assert_gt(facts.history_bytes, 0);
+    writer_close(&w);
+    store_close(s);
+}
+
+static void idle_on_changes(struct store_reader *r, struct change_batch *b)
+{
+    if (view_history_oldest(b->view) > 0) {
+        loop_stop(r->ctx);
+    }
+}
+
+/* Nobody writes any more; who reads must still learn what is gone, and let go of what is. */
+Test(store, an_idle_reader_hears_of_a_trimmed_history)
+{
+    static char value[4096];
+    struct store *s = store_of(NULL);
+    struct store_reader idle = {.on_changes = idle_on_changes, .ctx = loop_new("idle")};
+    struct writer w;
+    uint64_t index = 0;
+    writer_open(&w, s);
+    for (unsigned n = 0; n < 100; n++) {
+        (void)snprintf(value, sizeof value, "%u", n);
+        cr_assert_eq(
+            writer_set(&w, "key", (struct bytes){.ptr = value, .len = sizeof value}, &index), OK);
+    }
+    store_reader_open(&idle, s, idle.ctx);
+    cr_assert_eq(view_history_oldest(store_reader_view(&idle)), 0);
+    store_set_history(s, 0, 50000);
+    loop_run(idle.ctx);
+    cr_assert_gt(view_history_oldest(store_reader_view(&idle)), 0);
+    cr_assert_eq(view_index(store_reader_view(&idle)), index);
+    store_reader_close(&idle);
+    loop_free(idle.ctx);
     writer_close(&w);
     store_close(s);
 }
