@@ -82,11 +82,11 @@ def statuses(data):
 
 
 def close_code(ws):
-    """Reads until the server closes; gives its code, 1006 if it only vanished."""
+    """Reads until the server closes; gives its code, 1005 if it says none, 1006 if it vanished."""
     try:
         while ws.next_text() is not None:
             pass
-        return ws.close_code
+        return ws.close_code or 1005
     except (EOFError, ConnectionError):
         return 1006
 
