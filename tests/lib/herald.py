@@ -263,7 +263,8 @@ class Sse(LineStream):
         self.retry = None
         self.comments = []
 
-    def next(self):
+    def next(self, comments=False):
+        """The next event; with `comments` each comment (a heartbeat) is one, too."""
         event, data = "", []
         while True:
             line = self.line()
@@ -276,6 +277,8 @@ class Sse(LineStream):
                 continue
             if line.startswith(":"):
                 self.comments.append(line[1:].strip())
+                if comments and not data:
+                    return SseEvent("comment", self.last_id, self.comments[-1])
                 continue
             field, _, value = line.partition(":")
             value = value[1:] if value.startswith(" ") else value

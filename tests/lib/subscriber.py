@@ -4,14 +4,16 @@ message to a truth.Checker."""
 
 import json
 import random
+import socket
 import threading
 import time
+import traceback
 import urllib.parse
 
 import herald
-from truth import Checker
+from truth import Checker, Segment
 
-KINDS = ["websocket", "websocket-url", "sse", "ndjson", "ndjson-batch"]
+KINDS = ["websocket", "websocket-url", "sse", "sse-many", "ndjson", "ndjson-batch"]
 
 
 class World:
@@ -45,7 +47,7 @@ class Subscriber(threading.Thread):
         self.checkers = [Checker("%s.%d" % (self.name, i), f) for i, f in enumerate(filters)]
         self.start_mode = {c: start for c in self.checkers}
         self.connections = 0
-        self.crash = None
+        self.last_id = None  # of an SSE stream with several subscriptions
 
     # --- the life of the thread -------------------------------------------------------------
 
@@ -54,19 +56,25 @@ class Subscriber(threading.Thread):
             while not self.finished():
                 self.connect_once()
         except Exception as e:  # a broken client is a broken test
-            import traceback
-            self.crash = "%s: %s" % (self.name, traceback.format_exc())
-            self.world.problem("%s crashed: %r", self.name, e)
+            self.world.problem("%s crashed: %r, %s", self.name, e, traceback.format_exc()[-500:])
 
     def connect_once(self):
         talk = {"websocket": self.websocket, "websocket-url": self.websocket_url,
-                "sse": self.sse, "ndjson": self.ndjson, "ndjson-batch": self.ndjson}[self.kind]
+                "sse": self.sse, "sse-many": self.sse, "ndjson": self.ndjson, "ndjson-batch": self.ndjson}[self.kind]
         try:
             talk()
         except (OSError, EOFError, Gone):
-            time.sleep(0.01 + 0.05 * self.dice.random())
+            self.rest()
         for c in self.checkers:
             c.dropped()
+
+    def rest(self):
+        """Between two connections; long enough, now and then, for the history to be cut."""
+        time.sleep(0.01 + 0.05 * self.dice.random())
+        if self.world.truth is None and self.flaky and self.dice.random() < 0.05:
+            deadline = time.monotonic() + self.dice.uniform(1, 6)
+            while time.monotonic() < deadline and self.world.truth is None:
+                time.sleep(0.05)
 
     def finished(self):
         """True when told to end, or when all that was written has come."""
@@ -75,12 +83,18 @@ class Subscriber(threading.Thread):
         truth = self.world.truth
         if truth is None:
             return False
-        return all(c.cursor is not None and c.waits_for(truth) is None for c in self.checkers)
+        return all(self.has_all(c) for c in self.checkers)
+
+    def has_all(self, c):
+        if c.cursor is None:  # with a shared id it may have begun after the last write
+            return self.kind == "sse-many"
+        return c.waits_for(self.world.truth) is None
 
     def connection(self):
         self.connections += 1
-        return herald.Connection(self.world.server.port, timeout=30,
-                                 receive_buffer=4096 if self.slow else None)
+        self.conn = herald.Connection(self.world.server.port, timeout=30,
+                                      receive_buffer=4096 if self.slow else None)
+        return self.conn
 
     def pace(self, messages):
         """Between two messages: rest if slow, go away if that is the plan."""
@@ -88,6 +102,9 @@ class Subscriber(threading.Thread):
             time.sleep(self.dice.choice([0, 0, 0.002, 0.02]))
             if self.dice.random() < 0.01:
                 time.sleep(self.dice.uniform(0.2, 1.0))
+        elif self.slow:  # what the kernel holds for a small window takes minutes
+            self.slow = False
+            self.conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         if self.flaky and messages >= self.leave_after:
             raise Gone()
 
@@ -110,6 +127,9 @@ class Subscriber(threading.Thread):
     def how(self, c):
         """(mode, cursor) of the next subscription of `c`."""
         if c.cursor is not None and self.start_mode[c] == "resume":
+            if self.flaky and self.dice.random() < 0.05:  # goes back to see something again
+                back = max(1, c.cursor - self.dice.randrange(1500))
+                c.segments.append(Segment(back, "went back"))
             return "resume", c.cursor
         return self.start_mode[c], None
 
@@ -126,7 +146,7 @@ class Subscriber(threading.Thread):
         c.compacted(asked, m["oldest"], m)
         self.start_mode[c] = self.dice.choice(["snapshot", "zero"])
 
-    def url_query(self, c, mode, cursor):
+    def target(self, c):
         f = c.filter
         q = {"topic": "kv"}
         if f.key is not None:
@@ -135,6 +155,10 @@ class Subscriber(threading.Thread):
             q["prefix"] = f.prefix
         if f.op:
             q["filter"] = 'op == "%s"' % f.op
+        return q
+
+    def url_query(self, c, mode, cursor):
+        q = self.target(c)
         if mode == "zero":
             q["index"] = 0
         elif mode == "snapshot":
@@ -181,14 +205,7 @@ class Subscriber(threading.Thread):
             self.websocket_read(ws, asked)
 
     def subscribe(self, c, number, mode, cursor):
-        m = {"type": "subscribe", "id": number, "topic": "kv"}
-        f = c.filter
-        if f.key is not None:
-            m["key"] = f.key
-        elif f.prefix is not None:
-            m["prefix"] = f.prefix
-        if f.op:
-            m["filter"] = 'op == "%s"' % f.op
+        m = {"type": "subscribe", "id": number, **self.target(c)}
         if mode == "zero":
             m["from"] = {"index": 0}
         elif mode == "resume":
@@ -262,34 +279,65 @@ class Subscriber(threading.Thread):
     # --- SSE --------------------------------------------------------------------------------
 
     def sse(self):
-        c = self.checkers[0]
-        mode, cursor = self.how(c)
-        headers = {}
-        query = self.url_query(c, mode, cursor)
-        if mode == "resume" and self.world.epoch and self.dice.random() < 0.5:
-            headers["Last-Event-ID"] = "%s:%d" % (self.world.epoch, cursor)
+        query, headers, asked = self.sse_many() if self.kind == "sse-many" else self.sse_one()
         with self.connection() as conn:
             stream = herald.Sse(conn, "/v1/stream?" + query, headers)
             if stream.response.status != 200:
                 self.world.problem("%s: answered %d", self.name, stream.response.status)
                 raise Gone()
             self.met(stream.response.headers.get("x-herald-epoch"))
-            self.begun(c, mode, cursor, None)
+            for c, mode, cursor in asked:
+                self.begun(c, mode, cursor, None)
             self.plan()
             got = 0
             while True:
                 self.ready(lambda s: b"\n" in stream.held or conn.readable(s))
-                e = stream.next()
+                e = stream.next(comments=True)
                 if e is None:
                     raise Gone()
+                if e.event == "comment":
+                    continue
                 got += 1
-                m = json.loads(e.data)
-                self.message(c, e.event, m)
-                if e.event in ("events", "mark") and not m.get("part"):
-                    want = "%s:%d" % (self.world.epoch, m["through"])
-                    if e.id != want:
-                        c.fail("the id of an event is %s, not %s", e.id, want)
+                self.sse_event(e, [c for c, _, _ in asked])
                 self.pace(got)
+
+    def sse_one(self):
+        c = self.checkers[0]
+        mode, cursor = self.how(c)
+        headers = {}
+        if mode == "resume" and self.world.epoch and self.dice.random() < 0.5:
+            headers["Last-Event-ID"] = "%s:%d" % (self.world.epoch, cursor)
+        return self.url_query(c, mode, cursor), headers, [(c, mode, cursor)]
+
+    def sse_many(self):
+        """Several subscriptions on one stream, which have only one id to come back with."""
+        asks = [("subscribe", json.dumps({"id": i, **self.target(c)}))
+                for i, c in enumerate(self.checkers)]
+        headers = {}
+        mode = "now"
+        if self.last_id is not None:
+            mode = "resume"
+            headers["Last-Event-ID"] = "%s:%d" % (self.world.epoch, self.last_id)
+            for c in self.checkers:  # the id is a promise to each of them
+                if c.cursor is not None and self.last_id > c.cursor:
+                    c.bookmark(self.last_id, "shared id")
+                c.segments.append(Segment(self.last_id, "shared id"))
+        return urllib.parse.urlencode(asks), headers, [(c, mode, self.last_id)
+                                                      for c in self.checkers]
+
+    def sse_event(self, e, checkers):
+        m = json.loads(e.data)
+        c = checkers[m.get("id", 0)]
+        if self.kind == "sse-many" and e.event == "compacted":
+            self.last_id = None
+        self.message(c, e.event, m)
+        if self.kind == "sse-many":
+            if e.event in ("events", "mark") and e.id:
+                self.last_id = int(e.id.split(":")[1])
+        elif e.event in ("events", "mark") and not m.get("part"):
+            want = "%s:%d" % (self.world.epoch, m["through"])
+            if e.id != want:
+                c.fail("the id of an event is %s, not %s", e.id, want)
 
     # --- NDJSON -----------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ in the same way."""
 import random
 import threading
 import time
+import traceback
 
 import herald
 from truth import Change
@@ -33,8 +34,7 @@ class Writer(threading.Thread):
                 self.step()
                 if self.rate and self.dice.random() < 0.2:
                     time.sleep(self.dice.expovariate(self.rate / 5.0))
-        except Exception as e:
-            import traceback
+        except Exception:
             self.world.problem("%s crashed: %s", self.name, traceback.format_exc())
         finally:
             if self.conn:
