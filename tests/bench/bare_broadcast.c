@@ -1,6 +1,6 @@
-/* The limit of a wake-up: a server that parks every GET with `index=` and, at a PUT, sends the
- * same bytes to all of them; or, when the key ends in a number, to the one whose key does. It
- * parses no more than that needs and keeps nothing.
+/* The limit of a wake-up: a server that parks every GET with `index=` and, at a PUT, sends the same
+ * bytes (but for the index) to all of them; or, when the key ends in a number, to the one whose key
+ * does. It parses no more than that needs, and keeps only how often each key was written.
  *
  *   bare_broadcast --port N
  *
@@ -22,11 +22,12 @@
 #define KEY_PREFIX "bench/wake/"
 #define PUT_TRUE                                                                                   \
     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 4\r\n\r\ntrue"
-#define FIRST_INDEX "HTTP/1.1 200 OK\r\nX-Consul-Index: 1\r\nContent-Length: 0\r\n\r\n"
+/* Digits of the index in an answer: overwritten in place. */
+#define INDEX_DIGITS 10
 
 static const char HEAD[] =
     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nVary: Accept-Encoding\r\n"
-    "X-Consul-Index: 1000\r\nX-Consul-Knownleader: true\r\nX-Consul-Lastcontact: 0\r\n"
+    "X-Consul-Index: 0000000000\r\nX-Consul-Knownleader: true\r\nX-Consul-Lastcontact: 0\r\n"
     "Content-Length: %zu\r\n\r\n%s";
 
 struct connection {
@@ -34,13 +35,18 @@ struct connection {
     char in[IN_MAX];
 };
 
+/* What waits for one key: which write was its last, so that a query which comes after a write that
+ * it has not seen is answered at once, as it must be. */
 struct broadcast {
     int epoll;
     char answer[1024];
     size_t answer_len;
+    char *answer_index;
+    uint64_t all_index;
     int all[PARKED_MAX]; /* descriptors that wait for the one key */
     size_t all_count;
-    int each[PARKED_MAX]; /* by number of the key; 0 for none */
+    uint64_t each_index[PARKED_MAX]; /* by number of the key */
+    int each[PARKED_MAX];            /* 0 for none */
 };
 
 static void answer_write(struct broadcast *b)
@@ -57,31 +63,53 @@ static void answer_write(struct broadcast *b)
     b->answer_len = (size_t)snprintf(b->answer, sizeof(b->answer), HEAD, (size_t)n, body);
 }
 
-static void park(struct broadcast *b, int fd, const char *key)
+static void answer_send(const struct broadcast *b, int fd, uint64_t index)
 {
-    if (strncmp(key, "all", 3) == 0) {
-        if (b->all_count < PARKED_MAX) {
-            b->all[b->all_count++] = fd;
-        }
-        return;
+    for (int i = INDEX_DIGITS - 1; i >= 0; i--) {
+        b->answer_index[i] = (char)('0' + index % 10);
+        index /= 10;
     }
+    bench_send(fd, b->answer, b->answer_len);
+}
+
+static size_t number_of(const char *key)
+{
     size_t number = strtoul(key, NULL, 10);
-    if (number < PARKED_MAX) {
+    if (number >= PARKED_MAX) {
+        bench_fail("no room for key %zu", number);
+    }
+    return number;
+}
+
+/* A query without an index is answered; one that has seen everything is parked. */
+static void query(struct broadcast *b, int fd, const char *key)
+{
+    bool one = strncmp(key, "all", 3) == 0;
+    size_t number = one ? 0 : number_of(key);
+    uint64_t now = 1 + (one ? b->all_index : b->each_index[number]);
+    const char *index = strstr(key, "?index=");
+    if (index == NULL || strtoull(index + 7, NULL, 10) < now) {
+        answer_send(b, fd, now);
+    } else if (!one) {
         b->each[number] = fd;
+    } else if (b->all_count < PARKED_MAX) {
+        b->all[b->all_count++] = fd;
     }
 }
 
 static void wake(struct broadcast *b, int writer, const char *key)
 {
     if (strncmp(key, "all", 3) == 0) {
+        b->all_index++;
         for (size_t i = 0; i < b->all_count; i++) {
-            bench_send(b->all[i], b->answer, b->answer_len);
+            answer_send(b, b->all[i], b->all_index + 1);
         }
         b->all_count = 0;
     } else {
-        size_t number = strtoul(key, NULL, 10);
-        if (number < PARKED_MAX && b->each[number] != 0) {
-            bench_send(b->each[number], b->answer, b->answer_len);
+        size_t number = number_of(key);
+        b->each_index[number]++;
+        if (b->each[number] != 0) {
+            answer_send(b, b->each[number], b->each_index[number] + 1);
             b->each[number] = 0;
         }
     }
@@ -106,10 +134,8 @@ static void connection_readable(struct broadcast *b, struct connection *c)
     key += strlen(KEY_PREFIX);
     if (memcmp(c->in, "PUT", 3) == 0) {
         wake(b, c->fd, key);
-    } else if (strstr(key, "?index=") != NULL) {
-        park(b, c->fd, key);
     } else {
-        bench_send(c->fd, FIRST_INDEX, sizeof(FIRST_INDEX) - 1);
+        query(b, c->fd, key);
     }
 }
 
