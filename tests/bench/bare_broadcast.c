@@ -61,6 +61,7 @@ static void answer_write(struct broadcast *b)
                      "\"CreateIndex\":1000,\"ModifyIndex\":1000}]",
                      value64);
     b->answer_len = (size_t)snprintf(b->answer, sizeof(b->answer), HEAD, (size_t)n, body);
+    b->answer_index = strstr(b->answer, "0000000000");
 }
 
 static void answer_send(const struct broadcast *b, int fd, uint64_t index)
