@@ -64,6 +64,10 @@
 #define STREAM_MESSAGE_MAX       KIB(64) /* from a client */
 #define STREAM_MESSAGES_PER_S    100U
 #define STREAM_OUTBOUND_MAX      KIB(256) /* per connection: 2 x the largest batch */
+/* What the kernel may hold for one subscriber (it doubles the number): left to itself it takes
+ * megabytes for a reader that stalls, which nobody sees and 10,000 of them fill the machine with.
+ */
+#define STREAM_KERNEL_MAX        (128 * 1024)
 #define STREAM_BATCH_MAX         KIB(128)
 #define STREAM_HEARTBEAT_MS      15000U
 #define STREAM_PING_MS           30000U

@@ -191,6 +191,12 @@ void connection_close(struct connection *c)
     front_count(c->front, -1);
 }
 
+void connection_endless(const struct connection *c)
+{
+    int bytes = STREAM_KERNEL_MAX;
+    (void)setsockopt(c->io.fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+}
+
 void connection_hand_over(struct connection *c)
 {
     CHECK(c->sm.state == CONNECTION_UPGRADED);

@@ -164,6 +164,8 @@ void connection_gone(struct connection *c);
 void connection_close(struct connection *c);
 /* As connection_close(), but the descriptor and the client's slot go on elsewhere. */
 void connection_hand_over(struct connection *c);
+/* What comes now has no end: the kernel holds no more than STREAM_KERNEL_MAX of it. */
+void connection_endless(const struct connection *c);
 void connection_later(struct connection *c);
 /* What was put off until this turn. */
 void connection_turn(struct connection *c);

@@ -300,6 +300,7 @@ void reply_stream_begin(struct request *r,
     struct part part = {.head = reply_head_make(x, &h)};
     reply_count(r, status);
     sm_move(&c->sm, CONNECTION_STREAMING);
+    connection_endless(c);
     connection_send(c, &part);
 }
 

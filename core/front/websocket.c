@@ -713,6 +713,7 @@ bool websocket_accept(struct request *r,
     c->exchange = NULL;
     exchange_free(f, x);
     sm_move(&c->sm, CONNECTION_UPGRADED);
+    connection_endless(c);
     connection_hand_over(c);
     socket_adopt(s, fd, (struct bytes){.ptr = key_text, .len = sizeof key_text}, sub);
     return true;
