@@ -296,6 +296,8 @@ class Subscriber(threading.Thread):
                 if e is None:
                     raise Gone()
                 if e.event == "comment":
+                    if self.finished():
+                        raise Gone()
                     continue
                 got += 1
                 self.sse_event(e, [c for c, _, _ in asked])
