@@ -9,7 +9,7 @@
 # contract       the KV contract and the wake-up matrix against a real server
 # stream         validators of the change stream over random workloads
 # bad-input      hostile and broken clients, broken data directories
-# kill [ROUNDS]  kill -9 under load (20 rounds)
+# kill [ROUNDS]  kill -9 under load (200 rounds, about 2 minutes)
 # interop        curl, npm packages, Chromium and Debian's consul as clients
 # fuzz [SECONDS] each fuzzer for so long (10)
 # tsan           unit tests and a server under ThreadSanitizer
@@ -106,7 +106,7 @@ kind_bad_input() {
 
 kind_kill() {
     need_build build herald || return
-    script build 1800 tests/process/kill.py "${1:-20}"
+    script build 1800 tests/process/kill.py "${1:-200}"
 }
 
 kind_interop() {
