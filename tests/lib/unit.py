@@ -38,6 +38,11 @@ def run(test):
                 failed += found.group(1) == "not ok"
                 kind = "skip" if found.group(3) else found.group(1)
                 lines.append("%s %s %s" % (kind, name, found.group(2)))
+    # Criterion prints what a sanitizer says of a case, and passes the case all the same.
+    sanitizer = re.search(r"(ERROR|WARNING): \w*Sanitizer|runtime error:", output)
+    if sanitizer and not failed:
+        lines.append("not ok %s: %s" % (name, sanitizer.group(0)))
+        failed += 1
     if failed or code != 0:
         lines = ["# " + line for line in output.splitlines()[-80:]] + lines
     if not cases or (code != 0 and not failed):

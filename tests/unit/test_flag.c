@@ -10,8 +10,12 @@ static struct flag_texts texts;
 static struct flag_rest rest;
 static struct reason why;
 
-static enum err parse(int argc, const char **argv)
+/* `rest` points into the arguments, which outlive the assertion's own block here. */
+static enum err parse(int argc, const char *const *given)
 {
+    static const char *argv[16];
+    cr_assert_leq((size_t)argc, sizeof argv / sizeof argv[0]);
+    memcpy(argv, given, (size_t)argc * sizeof *argv);
     const struct flag flags[] = {
         {"on", FLAG_SWITCH, &on, NULL, "A switch."},
         {"text", FLAG_TEXT, &text, "string", "A text."},
