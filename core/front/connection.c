@@ -265,6 +265,7 @@ static void outgoing_take(struct connection *c, size_t len)
     c->out_bytes -= len;
     while (len > 0) {
         struct outgoing *o = c->out;
+        CHECK(o != NULL); /* the kernel takes no more than it was given */
         size_t left = outgoing_len(o) - o->sent;
         if (len < left) {
             o->sent += len;

@@ -431,7 +431,6 @@ void engine_configuration_applied(struct engine *e,
 
 enum err engine_snapshot(struct engine *e,
                          uint64_t index,
-                         uint64_t term,
                          unsigned trailing,
                          uint64_t now_ms,
                          struct journal_snapshot *ret_snapshot,
@@ -442,6 +441,7 @@ enum err engine_snapshot(struct engine *e,
         e->configuration_index == 0) {
         return ERR_BUSY;
     }
+    uint64_t term = engine_term_of(e, index);
     *ret_snapshot = (struct journal_snapshot){
         .index = index,
         .term = term,

@@ -70,12 +70,11 @@ void engine_configuration_applied(struct engine *e,
                                   uint64_t index,
                                   struct bytes configuration,
                                   uint64_t now_ms);
-/* The state is durable up to `index`, whose term is `term`: the log needs only `trailing` entries
- * before it. `ret_snapshot` (borrowed until the next event) and `ret_first_kept` are for the
- * journal. ERR_BUSY if it has to wait for a newer index. */
+/* The state is durable up to `index`: the log needs only `trailing` entries before it.
+ * `ret_snapshot` (borrowed until the next event) and `ret_first_kept` are for the journal.
+ * ERR_BUSY if it has to wait for a newer index. */
 enum err engine_snapshot(struct engine *e,
                          uint64_t index,
-                         uint64_t term,
                          unsigned trailing,
                          uint64_t now_ms,
                          struct journal_snapshot *ret_snapshot,

@@ -317,14 +317,14 @@ Test(engine, a_snapshot_drops_what_precedes_it_but_the_trailing_entries)
     for (int i = 0; i < 20; i++) {
         cr_assert_eq(node_submit(n, "command"), OK);
     }
-    cr_assert_eq(engine_snapshot(n->engine, 15, 2, 5, w.now_ms, &snapshot, &first), OK);
+    cr_assert_eq(engine_snapshot(n->engine, 15, 5, w.now_ms, &snapshot, &first), OK);
     cr_assert_eq(first, 11);
     cr_assert_eq(snapshot.index, 15);
     cr_assert_eq(snapshot.configuration_index, 1);
     cr_assert(bytes_equal(snapshot.configuration, n->log[1].data));
-    cr_assert_eq(engine_snapshot(n->engine, 15, 2, 5, w.now_ms, &snapshot, &first), ERR_BUSY);
+    cr_assert_eq(engine_snapshot(n->engine, 15, 5, w.now_ms, &snapshot, &first), ERR_BUSY);
     cr_assert_eq(node_submit(n, "command"), OK);
-    cr_assert_eq(engine_snapshot(n->engine, 22, 2, 0, w.now_ms, &snapshot, &first), OK);
+    cr_assert_eq(engine_snapshot(n->engine, 22, 0, w.now_ms, &snapshot, &first), OK);
     cr_assert_eq(first, 23);
     cr_assert_eq(node_submit(n, "command"), OK);
     cr_assert_eq(n->commit, 23);
