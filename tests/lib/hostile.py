@@ -128,5 +128,5 @@ def run(report, args, background=None):
         if last:
             report.run(last.__name__, last)
     finally:
-        report.run("server_ends_cleanly", server.close)
+        report.run("server_ends_cleanly", server.end)
     report.end()

@@ -416,7 +416,7 @@ def more_and_kill(data, rows):
             equal(c.request("PUT", "/v1/kv/more/%d" % (i % 30), value).body, b"true")
             rows["more/%d" % (i % 30)] = value
     server.kill()
-    server.close()
+    server.end()
     return rows
 
 

@@ -313,7 +313,7 @@ def kill_rounds(args):
             events = c.finish()
         finally:
             c.follower.end.set()
-            c.server.close()
+            c.server.end()
     R.note("%d of %d rounds (%d with a second kill while recovering), %d acknowledged writes, "
            "%d unknown, %d events, %d resumes, %.0f s"
            % (c.rounds, args.rounds, c.early, sum(len(w.acked) for w in c.workers),

@@ -556,7 +556,7 @@ def main():
         if not args.only:
             R.run("stopping_answers_the_waiting", stopping_answers_the_waiting, server)
     finally:
-        R.run("server_ends_cleanly", server.close)
+        R.run("server_ends_cleanly", server.end)
     R.end()
 
 

@@ -242,7 +242,7 @@ def main():
                 if not args.only or any(o in function.__name__ for o in args.only):
                     R.run("edge_" + function.__name__, function, scene)
         finally:
-            R.run("server_ends_cleanly", server.close)
+            R.run("server_ends_cleanly", server.end)
     R.end()
 
 

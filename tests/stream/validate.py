@@ -142,7 +142,7 @@ def run(args, seed):
             return problems, figures(truth, subs, kills, args)
         finally:
             world.stop.set()
-            server.close()
+            server.end()
 
 
 def figures(truth, subs, kills, args):
