@@ -7,10 +7,10 @@ out=$1
 cd "$(dirname "$0")/../.."
 . examples/setup.sh
 
+sh tests/lib/consul.sh "$out"
+
 done=tests/interop/node_modules/.installed
 if ! cmp -s tests/interop/package-lock.json $done; then
     (cd tests/interop && npm ci --no-fund --no-audit)
     cp tests/interop/package-lock.json $done
 fi
-
-sh tests/lib/consul.sh "$out"
