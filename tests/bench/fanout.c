@@ -393,6 +393,17 @@ static void readable(struct fanout *f, struct subscriber *s)
     consume(f, s);
 }
 
+/* How many events there are, once. */
+static void told(struct fanout *f)
+{
+    char text[32] = {0};
+    if (read(STDIN_FILENO, text, sizeof(text) - 1) <= 0) {
+        bench_fail("nobody says how many events there are");
+    }
+    f->expected = strtoull(text, NULL, 10);
+    epoll_ctl(f->epoll, EPOLL_CTL_DEL, STDIN_FILENO, NULL);
+}
+
 /* False after `ms` of silence. */
 static bool turn(struct fanout *f, int ms)
 {
@@ -400,11 +411,7 @@ static bool turn(struct fanout *f, int ms)
     int n = epoll_wait(f->epoll, events, EVENTS, ms);
     for (int i = 0; i < n; i++) {
         if (events[i].data.ptr == NULL) {
-            char text[32] = {0};
-            if (read(STDIN_FILENO, text, sizeof(text) - 1) <= 0) {
-                bench_fail("nobody says how many events there are");
-            }
-            f->expected = strtoull(text, NULL, 10);
+            told(f);
         } else {
             readable(f, events[i].data.ptr);
         }

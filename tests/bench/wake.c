@@ -4,12 +4,13 @@
  * bare_broadcast.
  *
  *   wake --port N --pid SERVER [--waiters 5000] [--keys one|each] [--rounds 3] [--check yes|no]
- *        [--hold yes|no]
+ *        [--hold yes|no] [--seed yes|no]
  *
  * Prints one line of JSON: medians over the rounds, memory per waiting query (resident, after
  * minus before; meaningful on a fresh server), the server's CPU per round.
  * With `--hold yes` it writes nothing: it prints `ready`, holds its queries until its standard
- * input ends, and fails if one of them was answered. That is for measuring other writes beside.
+ * input ends, and fails if one of them was answered. That is for measuring other writes beside;
+ * with `--seed no` the keys are there already.
  *
  * Errors   an answer that is missing, late, early or wrong ends the program with status 1.
  */
@@ -48,7 +49,7 @@ struct connection {
 
 struct wake {
     uint64_t port, pid, waiters, rounds;
-    bool each, check, hold;
+    bool each, check, hold, seed;
     int epoll;
     struct connection *waiter;
     struct connection writer[WRITERS];
@@ -276,6 +277,7 @@ static void rounds_print(const struct wake *w, struct rounds *r, int64_t kib)
            bench_ms(samples_at(&r->own_cpu, 0.5)), (double)kib / (double)w->waiters);
 }
 
+/* Wakes all at the end: Consul keeps a query whose client has gone until it is woken. */
 static void hold(struct wake *w)
 {
     struct epoll_event event;
@@ -288,6 +290,9 @@ static void hold(struct wake *w)
     if (epoll_wait(w->epoll, &event, 1, 0) != 0) {
         bench_fail("a query was woken by a write that is not its own");
     }
+    w->writing = true;
+    w->pending = w->waiters;
+    write_all(w);
     puts("{\"woken\": 0}");
 }
 
@@ -308,6 +313,7 @@ int main(int argc, char **argv)
     const char *keys = "one";
     const char *check = "yes";
     const char *held = "no";
+    const char *seed = "yes";
     struct wake w = {.waiters = 5000, .rounds = 3};
     struct rounds r = {0};
     bench_options(argc, argv,
@@ -318,15 +324,19 @@ int main(int argc, char **argv)
                                           {"keys", &keys, NULL},
                                           {"check", &check, NULL},
                                           {"hold", &held, NULL},
+                                          {"seed", &seed, NULL},
                                           {0}});
     w.each = strcmp(keys, "each") == 0;
     w.check = strcmp(check, "yes") == 0;
     w.hold = strcmp(held, "yes") == 0;
+    w.seed = strcmp(seed, "yes") == 0;
     if (w.waiters == 0 || w.rounds == 0) {
         bench_fail("at least one waiter and one round");
     }
     wake_open(&w);
-    write_all(&w);
+    if (w.seed) {
+        write_all(&w);
+    }
     bench_settle(w.pid);
     int64_t before = (int64_t)bench_rss_kib(w.pid);
     waiters_open(&w);
