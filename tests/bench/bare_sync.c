@@ -15,6 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define LOG_ROOM (64 << 20)
+
 int main(int argc, char **argv)
 {
     const char *dir = ".";
@@ -35,6 +37,10 @@ int main(int argc, char **argv)
         bench_fail("%s: %s", path, strerror(errno));
     }
     unlink(path);
+    /* As databases do with their logs: the disk then has no blocks to find meanwhile. */
+    if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, LOG_ROOM) != 0) {
+        bench_fail("no room for %d bytes: %s", LOG_ROOM, strerror(errno));
+    }
     size_t len = record * group;
     char *bytes = bench_alloc(len, 1);
     memset(bytes, 'v', len);
