@@ -2,7 +2,8 @@
  * of words, each a keyed hash of the address and a count.
  *
  * Limits   CLIENTS_SLOTS addresses at one time; where a new one finds no slot it is not counted,
- * and so not limited. Threads  any, except new and free.
+ *          and so not limited.
+ * Threads  any, except new and free.
  */
 #ifndef CORE_FRONT_CLIENTS_H
 #define CORE_FRONT_CLIENTS_H

@@ -4,9 +4,11 @@
  *          answers exactly once, now or later. Between the two the request is *parked*: if the
  *          client goes away meanwhile, `cancelled` is called (then nothing may be answered).
  * Owner    the request and all it points to live until it is answered (for a stream: ended) or
- * until `cancelled` returns; `r` is gone after that. Limits   core/base/limit.h, HTTP_*. Order
- * `cancelled` and `writable` come from the loop, never from inside a reply_* call; nor does a
- * reply_* call run the client's next request. Threads  the front's loop.
+ *          until `cancelled` returns; `r` is gone after that.
+ * Limits   core/base/limit.h, HTTP_*.
+ * Order    `cancelled` and `writable` come from the loop, never from inside a reply_* call; nor
+ *          does a reply_* call run the client's next request.
+ * Threads  the front's loop.
  */
 #ifndef CORE_FRONT_REQUEST_H
 #define CORE_FRONT_REQUEST_H

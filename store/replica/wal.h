@@ -2,10 +2,12 @@
  * itself tells neither file nor offset, and takes a torn end and a flipped bit for the same.
  *
  * Format   blocks of 32 KiB; in each, records of: CRC-32C of type and data, masked (4 bytes),
- * length (2), type (1: whole, 2: first, 3: middle, 4: last part), data; all little-endian. What is
- * left of a block and cannot hold a header is zero. Rule     writers sync each record before the
- * next one begins. So a bad record with the start of a good one behind it was once whole: damage.
- * With none behind it, it may be a write that a crash has torn. Threads  any.
+ *          length (2), type (1: whole, 2: first, 3: middle, 4: last part), data; all little-endian.
+ *          What is left of a block and cannot hold a header is zero.
+ * Rule     writers sync each record before the next one begins. So a bad record with the start of a
+ *          good one behind it was once whole: damage. With none behind it, it may be a write that a
+ *          crash has torn.
+ * Threads  any.
  */
 #ifndef STORE_REPLICA_WAL_H
 #define STORE_REPLICA_WAL_H
