@@ -5,7 +5,8 @@
  * Owner    a `struct change` borrows; a `struct change_batch` is immutable and counted, and its
  *          changes live as long as it does.
  * Order    (index, n) strictly rises inside a batch and from batch to batch; batches cover
- *          (after, through] without a hole, whether or not an index changed anything.
+ *          (after, through] without a hole, whether or not an index changed anything, except where
+ *          one says `replaced`.
  * Threads  any, for ref, unref and reading.
  */
 #ifndef STORE_CHANGE_H
@@ -56,6 +57,9 @@ struct change_batch {
     uint64_t after;    /* the applied index before */
     uint64_t through;  /* the applied index behind */
     struct view *view; /* the state at `through` */
+    /* The state was replaced (a snapshot came, a backup was restored) and what changed is not
+     * known: `through` may even be below `after` when the epoch changed. No changes. */
+    bool replaced;
     size_t count;
     const struct change *changes;
     /* private */

@@ -7,8 +7,6 @@
 #include "core/base/mem.h"
 #include "core/base/metric.h"
 
-#include <errno.h>
-#include <semaphore.h>
 #include <stdlib.h>
 
 /* A round of applying ends when its changes have grown so large. */
@@ -464,33 +462,19 @@ void hub_on_close(struct mail *m)
 }
 
 struct hub_request {
-    struct mail mail;
     struct store *store;
     void (*fn)(struct store *s, void *arg);
     void *arg;
-    sem_t done;
 };
 
-static void hub_on_call(struct mail *m)
+static void hub_on_call(void *arg)
 {
-    struct hub_request *request = LIST_OWNER(m, struct hub_request, mail);
+    const struct hub_request *request = arg;
     request->fn(request->store, request->arg);
-    (void)sem_post(&request->done);
 }
 
 void hub_call(struct store *s, void (*fn)(struct store *s, void *arg), void *arg)
 {
-    struct hub_request request = {
-        .mail.deliver = hub_on_call,
-        .store = s,
-        .fn = fn,
-        .arg = arg,
-    };
-    int rc = sem_init(&request.done, 0, 0);
-    CHECK(rc == 0);
-    mailbox_post(loop_mailbox(s->hub), &request.mail);
-    do {
-        rc = sem_wait(&request.done);
-    } while (rc != 0 && errno == EINTR);
-    (void)sem_destroy(&request.done);
+    struct hub_request request = {.store = s, .fn = fn, .arg = arg};
+    loop_call(s->hub, hub_on_call, &request);
 }

@@ -69,7 +69,7 @@ static enum err store_open_databases(struct store *s, struct reason *why)
     return e;
 }
 
-static enum err store_bootstrap(struct store *s, struct reason *why)
+static enum err store_found(struct store *s, struct reason *why)
 {
     uint64_t epoch = 0;
     struct buf configuration;
@@ -142,7 +142,7 @@ static enum err store_open_all(struct store *s, struct reason *why)
 {
     enum err e = store_open_databases(s, why);
     if (e == OK && journal_facts(s->journal)->fresh) {
-        e = store_bootstrap(s, why);
+        e = store_found(s, why);
     }
     if (e == OK) {
         e = store_check_whole(s, why);

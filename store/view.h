@@ -18,6 +18,8 @@ void view_unref(struct view *v);
 
 /* The applied index this view shows. */
 uint64_t view_index(const struct view *v);
+/* Changes whenever indexes may repeat: another cluster, or a restored backup. */
+uint64_t view_epoch(const struct view *v);
 /* Newest index that changed any key: Consul's "kvs" table index; at least 1. */
 uint64_t view_kv_index(const struct view *v);
 /* Deletions at or below this index are forgotten (0: none is): a reader whose index is below it

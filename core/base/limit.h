@@ -121,6 +121,29 @@
 /* A deadline of the engine is never nearer than this, so that it cannot spin. */
 #define RAFT_TICK_MIN_MS       5U
 
+/* --- between servers (store/replica) ---------------------------------------------------------- */
+
+/* One message: a command of the largest size and its frame, or many small ones. */
+#define RPC_MESSAGE_MAX           MIB(2)
+#define RPC_ENTRIES_MAX           8192U
+/* Entries of one AppendEntries on the wire; a larger one is sent in pieces. */
+#define RPC_APPEND_BYTES          MIB(1)
+/* A piece of a snapshot. */
+#define SNAPSHOT_CHUNK_BYTES      KIB(256)
+/* A snapshot that is being fetched is kept for so long after the last piece was asked for. */
+#define SNAPSHOT_IDLE_MS          60000U
+#define TRANSPORT_PENDING_MAX     MIB(32) /* queued to one peer on one channel */
+#define TRANSPORT_HELLO_MS        5000U
+#define TRANSPORT_CONNECTIONS_MAX 64U /* accepted ones */
+#define TRANSPORT_RETRY_MIN_MS    50U
+#define TRANSPORT_RETRY_MAX_MS    1000U
+/* A write, a read or an order that waits for a leader (Consul's rpc_hold_timeout). */
+#define RPC_HOLD_MS               7000U
+/* How long a promise to take part in a new cluster holds. */
+#define BOOTSTRAP_PROMISE_MS      10000U
+/* Writers whose commands may come twice, as remembered by the state. */
+#define PROPOSERS_MAX             64U
+
 /* --- the data disk (store/datadir) ---------------------------------------------------------- */
 
 /* Writes are refused when less than a 16th of the disk is free, within these bounds. */

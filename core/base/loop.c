@@ -4,7 +4,9 @@
 #include "core/base/list.h"
 #include "core/base/mem.h"
 
+#include <errno.h>
 #include <event2/event.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -174,6 +176,32 @@ void loop_stop(struct loop *loop)
     if (!atomic_exchange(&loop->stop_posted, true)) {
         mailbox_post(&loop->mailbox, &loop->stop_mail);
     }
+}
+
+struct loop_request {
+    struct mail mail;
+    void (*fn)(void *arg);
+    void *arg;
+    sem_t done;
+};
+
+static void loop_on_call(struct mail *m)
+{
+    struct loop_request *request = LIST_OWNER(m, struct loop_request, mail);
+    request->fn(request->arg);
+    (void)sem_post(&request->done);
+}
+
+void loop_call(struct loop *loop, void (*fn)(void *arg), void *arg)
+{
+    struct loop_request request = {.mail.deliver = loop_on_call, .fn = fn, .arg = arg};
+    int rc = sem_init(&request.done, 0, 0);
+    CHECK(rc == 0);
+    mailbox_post(&loop->mailbox, &request.mail);
+    do {
+        rc = sem_wait(&request.done);
+    } while (rc != 0 && errno == EINTR);
+    (void)sem_destroy(&request.done);
 }
 
 void loop_drain(struct loop *loop)

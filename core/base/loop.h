@@ -49,6 +49,9 @@ void loop_run(struct loop *loop);
 void loop_start(struct loop *loop);
 void loop_join(struct loop *loop);
 void loop_stop(struct loop *loop);
+/* Runs `fn` on the loop's thread and waits for its end. Not from that thread; in order with what
+ * was posted before. */
+void loop_call(struct loop *loop, void (*fn)(void *arg), void *arg);
 /* Delivers what is in the mailbox now: for a reader that must see what was posted before. */
 void loop_drain(struct loop *loop);
 

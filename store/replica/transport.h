@@ -1,0 +1,77 @@
+/* The wire between servers: whole messages to and from peers that are known by id, over TCP. Each
+ * server dials each other one and speaks on what it dialled; what it accepted it only reads.
+ *
+ *      us --- control ---> peer      small and urgent: votes, entries, rounds
+ *         --- bulk ------> peer      snapshots: never in front of a heartbeat
+ *         <-- (the peer's two) ---
+ *
+ * Format   a connection begins with a hello: magic "HRLD", version (1 byte), channel (1), cluster
+ * id (8), sender (8), receiver (8), CRC-32. Then frames: length (4), CRC-32 of length and payload
+ * (4), payload. Little-endian. (Encryption will go under the hello.) Refused  and closed, with a
+ * log line (at most one per address and minute): another magic or version, another cluster than
+ * ours when both are set, a receiver that is not us, a sender that transport_set_peer() never
+ * named, a frame that is too long or whose checksum is wrong, no hello in time, too many
+ * connections. Promise  messages of one channel arrive in order, each once, or not at all: what was
+ * queued when a connection broke is lost, and `linked` says so. Limits   TRANSPORT_*,
+ * RPC_MESSAGE_MAX (core/base/limit.h). Owner    messages are copied on sending and borrowed on
+ * receiving. Threads  the loop's, for every call and callback.
+ */
+#ifndef STORE_REPLICA_TRANSPORT_H
+#define STORE_REPLICA_TRANSPORT_H
+
+#include "core/base/buf.h"
+#include "core/base/loop.h"
+
+struct transport;
+
+enum transport_channel {
+    TRANSPORT_CONTROL = 0,
+    TRANSPORT_BULK = 1,
+};
+
+struct transport_options {
+    struct loop *loop;
+    uint64_t id;
+    const char *listen_address; /* a literal IP address */
+    uint16_t listen_port;       /* 0: any free one */
+    void *ctx;
+    void (*receive)(void *ctx, uint64_t from, struct bytes message);
+    /* What we send on the control channel goes out from now on (`up`), or did not all arrive. */
+    void (*linked)(void *ctx, uint64_t peer, bool up);
+};
+
+/* Binds and listens. ERR_IN_USE (the address is taken), ERR_INVALID, ERR_IO, with `why`. May be
+ * called before the loop runs. */
+enum err transport_open(const struct transport_options *options,
+                        struct transport **ret_transport,
+                        struct reason *why) ERR_MUST_USE;
+/* Calls nothing back. NULL is allowed. */
+void transport_close(struct transport *t);
+uint16_t transport_port(const struct transport *t);
+
+/* 0: not known yet, any cluster is accepted. A change closes what does not fit. */
+void transport_set_cluster(struct transport *t, uint64_t cluster);
+
+/* From now on `id` may speak to us, and is dialled at `address` ("10.0.0.1:8300", "[::1]:8300";
+ * copied), again and again with backoff. Another address than before closes the old connections. An
+ * address that cannot be parsed is ERR_INVALID and changes nothing. */
+enum err transport_set_peer(struct transport *t, uint64_t id, const char *address) ERR_MUST_USE;
+void transport_drop_peer(struct transport *t, uint64_t id);
+
+/* OK: on its way. ERR_NOT_FOUND: no such peer; ERR_BUSY: not connected, or its queue is full: the
+ * message is lost. Never calls back from inside. */
+enum err transport_send(struct transport *t,
+                        uint64_t id,
+                        enum transport_channel channel,
+                        struct bytes message) ERR_MUST_USE;
+/* Bytes queued to `id` on that channel. */
+size_t transport_pending(const struct transport *t, uint64_t id, enum transport_channel channel);
+
+/* Bytes since the start, frames and hellos included. */
+struct transport_counts {
+    uint64_t sent_bytes;
+    uint64_t received_bytes;
+};
+struct transport_counts transport_counts(const struct transport *t);
+
+#endif
