@@ -15,9 +15,21 @@ void apply_change(struct apply *a, struct change *c)
 enum err apply_command(struct apply *a, struct bytes command)
 {
     struct command c;
+    a->proposer = 0;
+    a->number = 0;
     a->status = command_decode(command, &c);
     if (a->status != OK) {
         return OK;
+    }
+    a->proposer = c.proposer;
+    a->number = c.number;
+    if (c.proposer != 0) {
+        a->status = once_check(a->once, c.proposer, c.number);
+        if (a->status != OK) {
+            a->status = a->status == ERR_CONFLICT ? ERR_IN_USE : a->status;
+            return OK;
+        }
+        once_take(a->once, a->batch, c.proposer, c.number, a->index);
     }
     a->time_ms = c.time_ms;
     switch (c.type) {

@@ -9,6 +9,7 @@
 #define STORE_APPLY_H
 
 #include "store/collect.h"
+#include "store/once.h"
 #include "store/rocks.h"
 #include "store/schema.h"
 
@@ -17,7 +18,10 @@ struct apply {
     struct rocks_batch *batch; /* what will be written */
     struct schema_meta meta;   /* as it will be */
     struct collect *out;
+    struct once *once;
     uint64_t index;
+    uint64_t proposer; /* the command's */
+    uint64_t number;
     uint64_t time_ms;
     enum err status; /* the reply */
     struct reason *why;

@@ -4,12 +4,15 @@
 #include "core/base/limit.h"
 #include "store/pack.h"
 
-/* u8 version, u8 type, u64 time_ms, then by type:
+/* u8 version, u64 proposer, u64 number, u8 type, u64 time_ms, then by type:
  *   SET            u8 check, u64 index, u64 flags, bytes key, bytes value
  *   DELETE         u8 check, u64 index, bytes key
  *   DELETE_PREFIX  bytes prefix
- *   REAP           u64 through */
-#define COMMAND_VERSION   1
+ *   REAP           u64 through
+ * Version 1 has neither proposer nor number. */
+#define COMMAND_VERSION   2
+#define COMMAND_VERSION_1 1
+#define COMMAND_STAMP_LEN 16U
 #define COMMAND_FRAME_MAX 64U
 
 _Static_assert(COMMAND_FRAME_MAX + KV_KEY_MAX + KV_VALUE_MAX <= COMMAND_MAX, "fits a log entry");
@@ -92,6 +95,8 @@ enum err command_encode(struct buf *out, const struct command *c)
         return e;
     }
     pack_u8(out, COMMAND_VERSION);
+    pack_u64(out, c->proposer);
+    pack_u64(out, c->number);
     pack_u8(out, (uint8_t)c->type);
     pack_u64(out, c->time_ms);
     switch (c->type) {
@@ -115,6 +120,15 @@ enum err command_encode(struct buf *out, const struct command *c)
     return OK;
 }
 
+void command_stamp(char *encoded, size_t len, uint64_t proposer, uint64_t number)
+{
+    CHECK(len > 1 + COMMAND_STAMP_LEN && encoded[0] == COMMAND_VERSION);
+    for (unsigned i = 0; i < 8; i++) {
+        encoded[1 + i] = (char)(proposer >> (8 * i));
+        encoded[9 + i] = (char)(number >> (8 * i));
+    }
+}
+
 static bool command_decode_condition(struct unpack *in, uint64_t *ret_index)
 {
     uint8_t check = unpack_u8(in);
@@ -130,9 +144,14 @@ enum err command_decode(struct bytes data, struct command *ret_command)
 {
     struct unpack in = {.rest = data};
     uint8_t version = unpack_u8(&in);
-    struct command c = {.type = (enum command_type)unpack_u8(&in)};
+    struct command c = {0};
+    if (version == COMMAND_VERSION) {
+        c.proposer = unpack_u64(&in);
+        c.number = unpack_u64(&in);
+    }
+    c.type = (enum command_type)unpack_u8(&in);
     c.time_ms = unpack_u64(&in);
-    if (in.failed || version != COMMAND_VERSION) {
+    if (in.failed || (version != COMMAND_VERSION && version != COMMAND_VERSION_1)) {
         return ERR_INVALID;
     }
     switch (c.type) {

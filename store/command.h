@@ -49,6 +49,10 @@ struct command_tombstone_reap {
 struct command {
     enum command_type type;
     uint64_t time_ms; /* Unix time at the proposer */
+    /* Who sends it, and the how manyeth this is: a command that comes twice is applied once
+     * (once.h). 0 and 0: it cannot come twice. */
+    uint64_t proposer;
+    uint64_t number;
     union {
         struct command_kv_set kv_set;
         struct command_kv_delete kv_delete;
@@ -60,6 +64,8 @@ struct command {
 const char *command_name(enum command_type type);
 /* Appends; ERR_TOO_BIG or ERR_INVALID (an empty key) leave `out` unchanged. */
 enum err command_encode(struct buf *out, const struct command *c) ERR_MUST_USE;
+/* Sets proposer and number of an encoded command, in place. */
+void command_stamp(char *encoded, size_t len, uint64_t proposer, uint64_t number);
 enum err command_decode(struct bytes data, struct command *ret_command) ERR_MUST_USE;
 
 #endif

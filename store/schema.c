@@ -10,6 +10,7 @@
 #define SCHEMA_CHANGE   'C'
 #define SCHEMA_HISTORY  'H'
 #define SCHEMA_CASCADE  'P'
+#define SCHEMA_PROPOSER 'R'
 #define SCHEMA_META     'M'
 
 #define SCHEMA_ROW_LIVE 1
@@ -76,6 +77,12 @@ void schema_key_cascade(struct schema_key *k, uint64_t index, uint32_t n, uint32
     schema_key_number(k, chunk, 4);
 }
 
+void schema_key_proposer(struct schema_key *k, uint64_t proposer)
+{
+    schema_key_begin(k, SCHEMA_PROPOSER);
+    schema_key_number(k, proposer, 8);
+}
+
 void schema_key_meta(struct schema_key *k)
 {
     schema_key_begin(k, SCHEMA_META);
@@ -117,6 +124,15 @@ enum err schema_parse_kv(struct bytes raw, struct bytes *ret_key)
         return ERR_CORRUPT;
     }
     *ret_key = bytes_slice(raw, 1, raw.len);
+    return OK;
+}
+
+enum err schema_parse_proposer(struct bytes raw, uint64_t *ret_proposer)
+{
+    if (!schema_is(raw, SCHEMA_PROPOSER, 9, 9)) {
+        return ERR_CORRUPT;
+    }
+    *ret_proposer = schema_number(raw.ptr + 1, 8);
     return OK;
 }
 

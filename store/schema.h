@@ -5,9 +5,10 @@
  *                                            each dead row
  *   'C' index n                              a change
  *   'H' hash(key) ~index n                   nothing: a change of that key, newest first
- *   'P' index n chunk                        the hashes of the keys that a delete-prefix took:
- * whose 'H' rows go when the change is trimmed 'M'                                      struct
- * schema_meta, written with every batch
+ *   'P' index n chunk                        the hashes of the keys that a delete-prefix took, whose
+ *                                            'H' rows go when the change is trimmed
+ *   'R' proposer                             number and index of its newest command (once.h)
+ *   'M'                                      struct schema_meta, written with every batch
  *
  * Numbers in keys are big-endian, so that byte order is their order; in rows little-endian.
  *
@@ -38,6 +39,7 @@ void schema_key_deletion(struct schema_key *k, uint64_t index, struct bytes key)
 void schema_key_change(struct schema_key *k, uint64_t index, uint32_t n);
 void schema_key_history(struct schema_key *k, uint64_t hash, uint64_t index, uint32_t n);
 void schema_key_cascade(struct schema_key *k, uint64_t index, uint32_t n, uint32_t chunk);
+void schema_key_proposer(struct schema_key *k, uint64_t proposer);
 void schema_key_meta(struct schema_key *k);
 /* Makes `k` the first key that does not begin with it. Never fails: no table is 0xff. */
 void schema_key_end(struct schema_key *k);
@@ -50,6 +52,7 @@ enum err schema_parse_kv(struct bytes raw, struct bytes *ret_key) ERR_MUST_USE;
 enum err
 schema_parse_deletion(struct bytes raw, uint64_t *ret_index, struct bytes *ret_key) ERR_MUST_USE;
 enum err schema_parse_change(struct bytes raw, uint64_t *ret_index, uint32_t *ret_n) ERR_MUST_USE;
+enum err schema_parse_proposer(struct bytes raw, uint64_t *ret_proposer) ERR_MUST_USE;
 enum err schema_parse_history(struct bytes raw, uint64_t *ret_index, uint32_t *ret_n) ERR_MUST_USE;
 
 #define SCHEMA_SESSION_MAX 64U /* a UUID has 36 */

@@ -15,6 +15,7 @@
 struct state {
     struct rocks *db;
     struct schema_meta meta; /* as the newest batch wrote it */
+    struct once once;
     struct apply apply;
 };
 
@@ -52,9 +53,11 @@ enum err state_open(const char *path, struct state **ret_state, struct reason *w
     struct state *s = mem_zalloc(1, sizeof(*s));
     s->db = db;
     s->apply.db = db;
+    s->apply.once = &s->once;
     s->apply.batch = rocks_batch_new();
     buf_init(&s->apply.row, STATE_ROW_MAX);
     e = state_load(s, why);
+    e = e == OK ? once_load(&s->once, db, why) : e;
     if (e != OK) {
         state_close(s);
         return e;
@@ -126,12 +129,23 @@ enum err state_apply(struct state *s,
     if (e == OK) {
         e = state_write(s, why);
     }
+    once_settle(&s->once, e == OK);
     if (e != OK) {
         collect_truncate(out, collected);
         return e;
     }
-    *ret_reply = (struct apply_reply){.status = s->apply.status, .index = index};
+    *ret_reply = (struct apply_reply){
+        .status = s->apply.status,
+        .index = index,
+        .proposer = s->apply.proposer,
+        .number = s->apply.number,
+    };
     return OK;
+}
+
+uint64_t state_proposed(const struct state *s, uint64_t proposer)
+{
+    return once_newest(&s->once, proposer);
 }
 
 enum err state_skip(struct state *s, uint64_t index, struct reason *why)

@@ -25,8 +25,12 @@ void state_close(struct state *s);
 uint64_t state_applied(const struct state *s);
 
 struct apply_reply {
-    enum err status; /* OK, ERR_CONFLICT; ERR_INVALID for bytes that are no command */
+    /* OK, ERR_CONFLICT; ERR_INVALID for bytes that are no command; ERR_IN_USE for one that was
+     * applied before, ERR_AHEAD for one that came too early (once.h): nothing changed */
+    enum err status;
     uint64_t index;
+    uint64_t proposer;
+    uint64_t number;
 };
 
 /* Applies the log entry `index`, which is greater than state_applied() (skipped indexes held no
@@ -38,6 +42,8 @@ enum err state_apply(struct state *s,
                      struct collect *out,
                      struct apply_reply *ret_reply,
                      struct reason *why) ERR_MUST_USE;
+/* Newest number of this proposer that was applied; 0: none, or it was forgotten. */
+uint64_t state_proposed(const struct state *s, uint64_t proposer);
 /* An entry that is no command (a barrier, a membership): only the applied index moves. */
 enum err state_skip(struct state *s, uint64_t index, struct reason *why) ERR_MUST_USE;
 

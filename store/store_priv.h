@@ -1,10 +1,12 @@
-/* The store from the inside: what its files share. store.c opens and closes, hub.c turns proposals
- * into entries, applied state and answers, publish.c hands out views and changes, disk.c does what
- * waits for the disk.
+/* The store from the inside: what its files share. store.c opens and closes; hub.c drives the engine;
+ * write.c turns proposals into entries, here or at the leader; apply_round.c turns what is committed
+ * into views, changes and answers; read.c says how new a view is; servers.c changes the set of
+ * servers; peers.c speaks with the others; fetch.c gets and gives snapshots; publish.c hands out views
+ * and changes; disk.c does what waits for the disk; keep.c what happens in the background.
  *
- *     front      hub                                  disk              keeper
+ *     front      hub                                  disk / peers      keeper
  *       | propose  |                                    |                 |
- *       |--------->| all that wait -> one group --------> one synced write |
+ *       |--------->| all that wait -> one group --------> one synced write, and one message
  *       |          | (the next group collects)          |                 |
  *       |          |<-----------------------------------|                 |
  *       |          | commit, apply, one view and batch  |                 |
@@ -20,28 +22,26 @@
 
 #include "core/base/limit.h"
 #include "store/datadir.h"
+#include "store/fetch.h"
 #include "store/replica/engine.h"
 #include "store/replica/journal.h"
+#include "store/replica/tail.h"
+#include "store/replica/transport.h"
 #include "store/state.h"
 #include "store/store.h"
-
-/* Proposals in order, chained by their mail. */
-struct proposal_queue {
-    struct mail *first;
-    struct mail **last;
-    size_t count;
-    size_t bytes;
-};
+#include "store/write.h"
 
 /* One group commit on its way to the disk and back. */
 struct disk_group {
     struct mail mail;
     struct store *store;
-    bool busy; /* the disk has it */
+    bool busy;         /* the disk has it */
+    uint64_t cut_from; /* first the log is cut from here on; 0: not */
     uint64_t first;
-    size_t count;
+    size_t count; /* 0 when it comes back: nothing was written, the store is closing */
+    uint64_t clip; /* of what it wrote only this far counts: the rest was replaced meanwhile */
     size_t bytes;
-    struct journal_entry *entries; /* their payload is the proposals' */
+    struct journal_entry *entries; /* their payload is the tail's */
     size_t entries_cap;
 };
 
@@ -73,39 +73,152 @@ struct reap_mark {
 
 #define REAP_MARKS (TOMBSTONE_AGE_MS / TOMBSTONE_REAP_MS + 2)
 
+/* A question how new a read must be, of a client here or of another server. */
+struct read_ask {
+    struct read_ask *next;
+    struct store_read *read; /* NULL: `peer` asks */
+    uint64_t peer;
+    uint64_t id;
+    uint64_t need; /* once known: applied up to here is enough */
+    bool confirm;  /* a round must confirm that we lead */
+};
+
+struct read_queue {
+    struct read_ask *first;
+    struct read_ask **last;
+};
+
+/* Reads. A round's questions all came before it began (thesis, section 6.4). */
+struct reads {
+    struct read_queue fresh;   /* wait for a round, or for a leader */
+    struct read_queue asked;   /* the round that is under way answers them */
+    struct read_queue waiting; /* know their index and wait until it is applied */
+    bool round_open;
+    uint64_t round;
+    uint64_t round_index; /* the commit index as it began */
+    uint64_t round_began_ms;
+    uint64_t round_sent_ms;
+    unsigned round_voters; /* that confirmed it */
+    uint64_t round_confirmed[STORE_SERVERS_MAX];
+    /* As a follower: one question to the leader at a time. */
+    bool question_open;
+    uint64_t question; /* id */
+    uint64_t question_sent_ms;
+    uint64_t questions;
+    struct timer tick;
+};
+
+/* Orders about the servers, one at a time. */
+struct orders {
+    struct store_order *first;
+    struct store_order **last;
+    bool running;           /* the first one, here, as the leader */
+    uint64_t entry;         /* the configuration entry that carries it out; 0: not yet */
+    uint64_t remote_peer;   /* ... and who is told, when it was a peer's; 0: nobody */
+    uint64_t remote_number;
+    struct store_order remote; /* a peer's order */
+    bool remote_taken;
+    uint64_t sent_ms; /* when the first one was last sent to the leader */
+    uint64_t numbers;
+    uint64_t transfer_term;
+};
+
+/* The first configuration on its way (agreed by all of its servers). */
+struct founding {
+    bool proposing; /* by us */
+    uint64_t cluster;
+    struct store_servers servers;
+    struct buf configuration;
+    uint64_t began_ms;
+    uint64_t sent_ms;
+    bool committed;
+    bool promised[STORE_SERVERS_MAX];
+    bool written[STORE_SERVERS_MAX];
+    /* As the one who is asked. */
+    uint64_t promise; /* cluster; 0: none */
+    uint64_t promise_ms;
+};
+
+/* What gossip and the configuration say of the others; and when they were last heard. */
+struct peer {
+    uint64_t id; /* 0: this place is free */
+    bool linked;
+    bool seen;       /* gossip knows it */
+    bool configured; /* the newest configuration has it */
+    char node_id[37];
+    char address[STORE_ADDRESS_MAX];
+    uint64_t heard_ms; /* its last answer to us as the leader; 0: never */
+};
+
+#define PEERS_MAX (2 * STORE_SERVERS_MAX)
+
 struct store {
     bool in_memory;     /* constant */
     struct datadir dir; /* constant; empty in memory */
     char *address;
+    char node_id[37];
     uint64_t id;
+    unsigned election_ms;
+    uint64_t proposer; /* our name for once.h: a new one at each start */
     unsigned log_trailing;
     struct loop *hub;
     struct loop *disk;
     struct loop *keeper;
-    struct journal *journal; /* the disk thread's while it runs */
+    bool running;            /* the loops do */
+    struct journal *journal; /* the disk thread's while it runs; reading: also the hub's */
     struct state *state;
     struct engine *engine;
+    struct transport *transport; /* NULL: no other server may join */
+    uint64_t cluster;            /* 0: not part of one yet */
+    struct peer peers[PEERS_MAX];
+
+    /* the log's end */
+    struct tail tail;
+    uint64_t written; /* the disk has been given the entries up to here */
+    uint64_t cut_from; /* the next group first cuts the log from here on; 0: not */
+    struct disk_group group;
 
     /* proposals */
-    struct proposal_queue pending;   /* wait for a group */
-    struct proposal_queue submitted; /* have an index, not applied yet */
-    struct proposal_queue answered;  /* done, not told yet */
-    struct mail submit;              /* the hub's mail to itself: all that had come is collected */
+    struct writes writes;
+    struct mail submit; /* the hub's mail to itself: all that had come is collected */
     bool submit_posted;
-    struct disk_group group;
-    struct journal_entry *entries; /* room for a group */
-    size_t entries_cap;
     uint64_t commit;
     uint64_t applied;
     bool parked; /* the state takes no writes for now: its disk is full */
     struct timer retry;
     struct timer engine_timer;
 
+    /* who leads, as of the last turn */
+    bool led;
+    uint64_t leader;
+    uint64_t led_term;
+    uint64_t heard_ms; /* when the leader was last heard */
+    uint64_t told_configuration;
+    _Atomic uint64_t lease_ms; /* any thread: until then a majority has confirmed us */
+    atomic_bool alone;         /* any thread: the only voter, so nobody else can lead */
+
+    struct reads reads;
+    struct orders orders;
+    struct founding founding;
+    struct fetch fetch;
+    struct rpc_room room;
+    struct buf outgoing;
+    struct buf gathered; /* entries read back from the journal */
+    struct journal_entry *sending;
+    size_t sending_cap;
+
+    /* who wants to know of leaders */
+    struct loop *listener_loop;
+    void (*listener)(void *ctx);
+    void *listener_ctx;
+    struct mail listener_mail;
+    atomic_bool listener_posted;
+
     /* readers */
     struct store_reader *readers;
     struct view *view; /* the newest */
     struct collect collect;
-    _Atomic uint64_t published; /* any thread */
+    _Atomic uint64_t published; /* any thread: counts the batches that were published */
 
     /* background */
     struct timer tick;
@@ -144,28 +257,83 @@ struct store {
         _Atomic uint64_t snapshot_index;
         _Atomic uint64_t snapshot_term;
         _Atomic uint64_t history_bytes;
+        _Atomic uint64_t leader_id;
+        _Atomic uint64_t heard_ms;
+        _Atomic uint64_t cluster;
+        _Atomic uint64_t epoch;
+        atomic_uint voters;
         atomic_bool leader;
         atomic_bool disk_full;
-        uint64_t epoch; /* constant */
     } facts;
 };
+
+static inline uint64_t hub_now_ms(struct store *s)
+{
+    return env_now_ms(loop_env(s->hub));
+}
 
 /* hub.c */
 extern const struct engine_ops HUB_OPS;
 void hub_open(struct store *s);
 void hub_start_timers(struct store *s);
-/* Applies what is committed, on the thread that opens. */
-enum err hub_replay(struct store *s, struct reason *why) ERR_MUST_USE;
-void hub_on_proposal(struct mail *m);
 void hub_on_appended(struct store *s);
+/* Behind every event of the engine: applies, writes, answers, and notices who leads. */
+void hub_turn(struct store *s);
 void hub_refresh_facts(struct store *s);
 /* Runs `fn` on the hub and waits for its end. Not from the hub. */
 void hub_call(struct store *s, void (*fn)(struct store *s, void *arg), void *arg);
-void proposal_queue_init(struct proposal_queue *q);
-void hub_refuse(struct store *s, struct proposal *p, enum err status);
-void hub_post_submit(struct store *s);
 /* Answers everything and stops the hub once nothing is under way. */
 void hub_on_close(struct mail *m);
+/* A new engine from what the journal says: at the start, and when the first configuration came. */
+enum err hub_start_engine(struct store *s, struct reason *why) ERR_MUST_USE;
+/* This server belongs to a cluster from now on; durable when it returns. */
+void hub_adopt_cluster(struct store *s, uint64_t cluster);
+
+/* apply_round.c */
+/* Applies what is committed, on the thread that opens. */
+enum err round_replay(struct store *s, struct reason *why) ERR_MUST_USE;
+void round_apply(struct store *s);
+/* The entry at `index`, from memory or the disk; borrowed while `slice` and the tail stay. */
+enum err round_entry(struct store *s,
+                     uint64_t index,
+                     struct rocks_slice *slice,
+                     struct journal_entry *ret_entry,
+                     struct reason *why) ERR_MUST_USE;
+
+/* read.c */
+void reads_open(struct store *s);
+void reads_close(struct store *s, enum err status);
+void reads_on_applied(struct store *s);
+void reads_on_leader(struct store *s);
+void reads_on_commit(struct store *s);
+void reads_on_message(struct store *s, uint64_t from, const struct rpc_message *m);
+
+/* servers.c */
+void servers_open(struct store *s);
+void servers_close(struct store *s, enum err status);
+void servers_turn(struct store *s);
+void servers_tick(struct store *s);
+void servers_on_change(struct store *s, uint64_t from, const struct rpc_change *m);
+void servers_on_change_reply(struct store *s, uint64_t from, const struct rpc_change_reply *m);
+
+/* found.c: the first configuration */
+void found_open(struct store *s);
+void found_close(struct store *s);
+void found_tick(struct store *s);
+void found_on_message(struct store *s, uint64_t from, const struct rpc_bootstrap *m);
+void found_on_reply(struct store *s, uint64_t from, const struct rpc_bootstrap_reply *m);
+
+/* peers.c */
+enum err peers_open(struct store *s, const struct store_options *options, struct reason *why)
+    ERR_MUST_USE;
+/* Names to the transport who is configured or seen. */
+void peers_refresh(struct store *s);
+struct peer *peers_find(struct store *s, uint64_t id);
+/* Lost if it cannot go out now. */
+void peers_send(struct store *s, uint64_t to, enum transport_channel channel,
+                const struct rpc_message *m);
+/* An RPC_APPEND from the engine: with its entries, in pieces. */
+void peers_send_append(struct store *s, uint64_t to, const struct rpc_append *m);
 
 /* keep.c: what happens in the background */
 void keep_open(struct store *s);
@@ -181,10 +349,14 @@ bool keep_disk_full(struct store *s);
 void disk_append(struct store *s);
 void disk_cut_head(struct store *s);
 void disk_flush_state(struct store *s);
+/* On the disk thread, behind what it was given; returns when it is done. */
+void disk_call(struct store *s, void (*fn)(void *arg), void *arg);
 
 /* publish.c */
 /* Tells all readers what this round of applying did. */
 void publish(struct store *s, uint64_t after);
+/* The state is another one. */
+void publish_replaced(struct store *s, uint64_t after);
 void publish_open(struct store *s);
 void publish_close(struct store *s);
 

@@ -113,11 +113,15 @@
 /* --- Raft (store/replica) ------------------------------------------------------------------- */
 
 #define RAFT_ELECTION_MS       1000U
-#define RAFT_HEARTBEAT_MS      100U
+#define RAFT_HEARTBEAT_PART    10U /* of it: the heartbeat */
+/* A snapshot that was offered is offered again after so long. */
+#define RAFT_INSTALL_MS        2000U
 /* Entries on their way to one follower; the library's own 32 would stop every larger group. */
 #define RAFT_INFLIGHT_MAX      8192U
 /* An encoded configuration: far above what any cluster of ours has. */
 #define RAFT_CONFIGURATION_MAX KIB(64)
+/* Of the log's end so much stays in memory for followers, besides what is not applied or durable. */
+#define TAIL_KEEP_BYTES        MIB(8)
 /* A deadline of the engine is never nearer than this, so that it cannot spin. */
 #define RAFT_TICK_MIN_MS       5U
 

@@ -3,6 +3,7 @@
 #include "core/base/check.h"
 #include "core/base/limit.h"
 #include "core/base/mem.h"
+#include "store/replica/engine_message.h"
 
 #include <limits.h>
 #include <raft.h>
@@ -20,6 +21,13 @@ struct engine_run {
     uint64_t term;
 };
 
+/* A configuration in the log that is not known to be committed. At most one that raft accepts, but
+ * followers may see an older leader's replaced. */
+struct engine_change {
+    uint64_t index; /* 0: none */
+    struct buf encoded;
+};
+
 struct engine {
     struct raft raft;
     struct guards guards;
@@ -31,9 +39,11 @@ struct engine {
     uint64_t stored; /* last entry told to the library as durable */
     uint64_t snapshot_index;
     uint64_t snapshot_term;
-    /* As of what is applied. */
-    struct buf configuration;
-    uint64_t configuration_index;
+    /* Committed; and the newest. */
+    struct engine_change committed;
+    struct engine_change newest;
+    struct store_servers servers_committed;
+    struct store_servers servers;
     struct engine_run *runs;
     size_t run_count;
     size_t run_cap;
@@ -47,7 +57,7 @@ struct engine {
     uint64_t received_term;
 };
 
-/* A voice for what cannot happen with one server and no memory limit. */
+/* A voice for what cannot happen without a memory limit. */
 static void engine_check(struct engine *e, int rv, const char *what)
 {
     if (rv != 0) {
@@ -57,72 +67,51 @@ static void engine_check(struct engine *e, int rv, const char *what)
 
 /* --- configurations -------------------------------------------------------------------------- */
 
-enum err engine_configuration_encode(uint64_t id, const char *address, struct buf *out)
+static void engine_change_set(struct engine_change *c, uint64_t index, struct bytes encoded)
 {
-    struct raft_configuration configuration;
-    struct raft_buffer encoded = {0};
-    raft_configuration_init(&configuration);
-    int rv = raft_configuration_add(&configuration, id, address, RAFT_VOTER);
-    if (rv == 0) {
-        rv = raft_configuration_encode(&configuration, &encoded);
+    buf_clear(&c->encoded);
+    buf_put(&c->encoded, encoded);
+    c->index = index;
+}
+
+/* An entry in the log says so; it counts for us at once (thesis, section 4.1). */
+static void engine_configuration_seen(struct engine *e, uint64_t index, struct bytes encoded)
+{
+    struct store_servers servers;
+    if (members_decode(encoded, &servers) != OK) {
+        fatal("raft: entry %llu: its configuration cannot be read", (unsigned long long)index);
     }
-    raft_configuration_close(&configuration);
-    if (rv != 0) {
-        fatal("raft: cannot encode a configuration: %s", raft_strerror(rv));
+    engine_change_set(&e->newest, index, encoded);
+    e->servers = servers;
+    e->servers.configuration_index = index;
+}
+
+static void engine_configuration_settle(struct engine *e)
+{
+    engine_change_set(&e->committed, e->newest.index, buf_view(&e->newest.encoded));
+    e->servers_committed = e->servers;
+}
+
+/* Entries from `from` on are gone. */
+static void engine_configuration_cut(struct engine *e, uint64_t from)
+{
+    if (e->newest.index >= from && e->newest.index > e->committed.index) {
+        engine_change_set(&e->newest, e->committed.index, buf_view(&e->committed.encoded));
+        e->servers = e->servers_committed;
     }
-    enum err err = buf_append(out, (struct bytes){.ptr = encoded.base, .len = encoded.len});
-    raft_free(encoded.base);
-    return err;
 }
 
 static enum err engine_configuration_decode(struct bytes data,
                                             struct raft_configuration *ret_configuration)
 {
     struct raft_buffer encoded = {.base = (void *)(uintptr_t)data.ptr, .len = data.len};
-    raft_configuration_init(ret_configuration);
-    if (raft_configuration_decode(&encoded, ret_configuration) != 0) {
-        raft_configuration_close(ret_configuration);
+    struct store_servers servers;
+    if (members_decode(data, &servers) != OK) {
         return ERR_CORRUPT;
     }
-    return OK;
-}
-
-static void engine_configuration_keep(struct engine *e, uint64_t index, struct bytes configuration)
-{
-    buf_clear(&e->configuration);
-    buf_put(&e->configuration, configuration);
-    e->configuration_index = index;
-}
-
-/* Whether the newest configuration, committed or not, has this server as its only voter. */
-static enum err engine_sole(struct engine *e, const struct journal_facts *facts, bool *ret_sole)
-{
-    struct bytes newest = facts->snapshot.configuration;
-    for (uint64_t i = facts->first; i <= facts->last; i++) {
-        const struct journal_entry *entry = &facts->entries[i - facts->first];
-        if (entry->type == JOURNAL_CONFIGURATION) {
-            newest = entry->data;
-        }
-    }
-    struct raft_configuration configuration;
-    if (newest.len == 0) {
-        *ret_sole = false;
-        return OK;
-    }
-    enum err err = engine_configuration_decode(newest, &configuration);
-    if (err != OK) {
-        return err;
-    }
-    unsigned voters = 0;
-    bool self = false;
-    for (unsigned i = 0; i < configuration.n; i++) {
-        if (configuration.servers[i].role == RAFT_VOTER) {
-            voters++;
-            self = self || configuration.servers[i].id == e->id;
-        }
-    }
-    raft_configuration_close(&configuration);
-    *ret_sole = voters == 1 && self;
+    raft_configuration_init(ret_configuration);
+    int rv = raft_configuration_decode(&encoded, ret_configuration);
+    CHECK(rv == 0);
     return OK;
 }
 
@@ -181,14 +170,18 @@ struct engine *engine_new(const struct engine_options *options)
     e->ops = options->ops;
     e->ctx = options->ctx;
     e->id = options->id;
-    buf_init(&e->configuration, RAFT_CONFIGURATION_MAX);
-    int rv = raft_init(&e->raft, NULL, NULL, options->id, options->address);
+    buf_init(&e->committed.encoded, RAFT_CONFIGURATION_MAX);
+    buf_init(&e->newest.encoded, RAFT_CONFIGURATION_MAX);
+    /* Addresses are the transport's business. */
+    int rv = raft_init(&e->raft, NULL, NULL, options->id, "");
     engine_check(e, rv, "init");
     /* The default tracer formats every line even when it is off, and shares a buffer. */
     e->raft.tracer = NULL;
     raft_seed(&e->raft, options->seed);
-    raft_set_election_timeout(&e->raft, RAFT_ELECTION_MS);
-    raft_set_heartbeat_timeout(&e->raft, RAFT_HEARTBEAT_MS);
+    raft_set_election_timeout(&e->raft, options->election_ms);
+    raft_set_heartbeat_timeout(&e->raft, options->election_ms / RAFT_HEARTBEAT_PART);
+    raft_set_install_snapshot_timeout(&e->raft, RAFT_INSTALL_MS);
+    raft_set_capacity_threshold(&e->raft, 0);
     raft_set_pre_vote(&e->raft, true);
     raft_set_max_inflight_entries(&e->raft, RAFT_INFLIGHT_MAX);
     return e;
@@ -200,7 +193,8 @@ void engine_free(struct engine *e)
         return;
     }
     raft_close(&e->raft, NULL);
-    buf_close(&e->configuration);
+    buf_close(&e->committed.encoded);
+    buf_close(&e->newest.encoded);
     free(e->entries);
     free(e->staged);
     free(e->runs);
@@ -208,6 +202,8 @@ void engine_free(struct engine *e)
 }
 
 /* --- one step -------------------------------------------------------------------------------- */
+
+static int engine_step(struct engine *e, struct raft_event *event, uint64_t now_ms);
 
 static struct raft_entry *engine_entries(struct engine *e, size_t count)
 {
@@ -221,10 +217,17 @@ static struct raft_entry *engine_entries(struct engine *e, size_t count)
 static void engine_handle_entries(struct engine *e, const struct raft_update *update)
 {
     size_t count = update->entries.n;
+    uint64_t first = update->entries.index;
     if (count > e->staged_cap) {
         e->staged_cap = count * 2;
         e->staged = mem_realloc(e->staged, e->staged_cap * sizeof *e->staged);
     }
+    if (first <= e->last) {
+        e->ops->cut_tail(e->ctx, first);
+        e->stored = e->stored < first ? e->stored : first - 1;
+        engine_configuration_cut(e, first);
+    }
+    e->last = first + count - 1;
     for (size_t i = 0; i < count; i++) {
         const struct raft_entry *entry = &update->entries.batch[i];
         e->staged[i] = (struct journal_entry){
@@ -232,15 +235,10 @@ static void engine_handle_entries(struct engine *e, const struct raft_update *up
             .type = (enum journal_type)entry->type,
             .data = {.ptr = entry->buf.base, .len = entry->buf.len},
         };
-    }
-    uint64_t first = update->entries.index;
-    if (first <= e->last) {
-        e->ops->cut_tail(e->ctx, first);
-        e->stored = e->stored < first ? e->stored : first - 1;
-    }
-    e->last = first + count - 1;
-    for (size_t i = 0; i < count; i++) {
-        engine_run_append(e, first + i, e->staged[i].term);
+        engine_run_append(e, first + i, entry->term);
+        if (entry->type == RAFT_CHANGE) {
+            engine_configuration_seen(e, first + i, e->staged[i].data);
+        }
     }
     e->ops->append(e->ctx, first, e->staged, count);
     if (update->entries.batch == &e->raft.barrier) {
@@ -249,36 +247,80 @@ static void engine_handle_entries(struct engine *e, const struct raft_update *up
     }
 }
 
-static void engine_handle_message(struct engine *e, struct raft_message *m)
+static void engine_handle_snapshot(struct engine *e, const struct raft_update *update)
+{
+    const struct raft_snapshot_metadata *metadata = &update->snapshot.metadata;
+    struct journal_snapshot snapshot = {
+        .index = metadata->index,
+        .term = metadata->term,
+        .configuration_index = metadata->configuration_index,
+        .configuration = buf_view(&e->newest.encoded),
+    };
+    CHECK(e->newest.index == metadata->configuration_index);
+    e->snapshot_index = snapshot.index;
+    e->snapshot_term = snapshot.term;
+    e->first = snapshot.index + 1;
+    e->last = snapshot.index;
+    e->stored = snapshot.index;
+    e->run_count = 0;
+    e->ops->install(e->ctx, &snapshot);
+}
+
+static void engine_handle_messages(struct engine *e, const struct raft_update *update)
 {
     uint64_t term = raft_current_term(&e->raft);
-    if (m->type == RAFT_APPEND_ENTRIES_RESULT && e->answering) {
-        guard_old_term(&e->guards, &m->append_entries_result, e->received_term, term);
-    } else if (m->type == RAFT_REQUEST_VOTE_RESULT) {
-        guard_pre_vote(&e->guards, &m->request_vote_result, term);
+    for (unsigned i = 0; i < update->messages.n; i++) {
+        struct raft_message *m = &update->messages.batch[i];
+        struct rpc_message out;
+        if (m->type == RAFT_APPEND_ENTRIES_RESULT && e->answering) {
+            guard_old_term(&e->guards, &m->append_entries_result, e->received_term, term);
+        } else if (m->type == RAFT_REQUEST_VOTE_RESULT) {
+            guard_pre_vote(&e->guards, &m->request_vote_result, term);
+        }
+        engine_message_out(m, &out);
+        if (out.type == RPC_INSTALL) {
+            out.install.configuration = buf_view(&e->committed.encoded);
+        }
+        e->ops->send(e->ctx, m->server_id, &out);
     }
-    e->ops->send(e->ctx, m);
+}
+
+/* A committed configuration is told to the library at once, before the next event. */
+static void engine_handle_commit(struct engine *e, uint64_t now_ms)
+{
+    uint64_t commit = raft_commit_index(&e->raft);
+    e->ops->commit(e->ctx, commit);
+    if (e->newest.index > e->committed.index && e->newest.index <= commit) {
+        struct raft_event event = {.type = RAFT_CONFIGURATION};
+        engine_configuration_settle(e);
+        event.configuration.index = e->newest.index;
+        enum err err = engine_configuration_decode(buf_view(&e->newest.encoded),
+                                                   &event.configuration.conf);
+        CHECK(err == OK);
+        engine_check(e, engine_step(e, &event, now_ms), "configuration");
+    }
 }
 
 /* Does what one step asks for, in the order that keeps it safe: nothing leaves this server before
  * the term and vote it speaks for are durable. */
-static void engine_handle(struct engine *e, const struct raft_update *update)
+static void engine_handle(struct engine *e, const struct raft_update *update, uint64_t now_ms)
 {
     if ((update->flags & (RAFT_UPDATE_CURRENT_TERM)) != 0 ||
         (update->flags & (RAFT_UPDATE_VOTED_FOR)) != 0) {
         e->ops->save_vote(e->ctx, raft_current_term(&e->raft), raft_voted_for(&e->raft));
     }
+    if ((update->flags & (RAFT_UPDATE_SNAPSHOT)) != 0) {
+        engine_handle_snapshot(e, update);
+    }
     if ((update->flags & (RAFT_UPDATE_ENTRIES)) != 0) {
         engine_handle_entries(e, update);
     }
     if ((update->flags & (RAFT_UPDATE_MESSAGES)) != 0) {
-        for (unsigned i = 0; i < update->messages.n; i++) {
-            engine_handle_message(e, &update->messages.batch[i]);
-        }
+        engine_handle_messages(e, update);
     }
     /* Last: applying a configuration is a step of its own. */
     if ((update->flags & (RAFT_UPDATE_COMMIT_INDEX)) != 0) {
-        e->ops->commit(e->ctx, raft_commit_index(&e->raft));
+        engine_handle_commit(e, now_ms);
     }
 }
 
@@ -289,26 +331,14 @@ static int engine_step(struct engine *e, struct raft_event *event, uint64_t now_
     event->capacity = USHRT_MAX;
     int rv = raft_step(&e->raft, event, &update);
     if (rv == 0) {
-        engine_handle(e, &update);
+        engine_handle(e, &update, now_ms);
     }
     return rv;
 }
 
 /* --- events ---------------------------------------------------------------------------------- */
 
-static enum err engine_start_metadata(const struct journal_snapshot *snapshot,
-                                      struct raft_snapshot_metadata *ret_metadata)
-{
-    *ret_metadata = (struct raft_snapshot_metadata){
-        .index = snapshot->index,
-        .term = snapshot->term,
-        .configuration_index = snapshot->configuration_index,
-    };
-    return engine_configuration_decode(snapshot->configuration, &ret_metadata->configuration);
-}
-
-static void
-engine_start_entries(struct engine *e, const struct journal_facts *facts, uint64_t applied)
+static void engine_start_entries(struct engine *e, const struct journal_facts *facts)
 {
     size_t count = (size_t)(facts->last + 1 - facts->first);
     struct raft_entry *entries = engine_entries(e, count);
@@ -320,42 +350,81 @@ engine_start_entries(struct engine *e, const struct journal_facts *facts, uint64
             .buf = {.base = (void *)(uintptr_t)entry->data.ptr, .len = entry->data.len},
         };
         engine_run_append(e, facts->first + i, entry->term);
-        if (entry->type == JOURNAL_CONFIGURATION && facts->first + i <= applied) {
-            engine_configuration_keep(e, facts->first + i, entry->data);
+        if (entry->type == JOURNAL_CONFIGURATION) {
+            /* One before it was committed: no leader makes two at a time. */
+            if (e->newest.index > 0) {
+                engine_configuration_settle(e);
+            }
+            engine_configuration_seen(e, facts->first + i, entry->data);
         }
     }
 }
 
+static enum err engine_start_configurations(struct engine *e, const struct journal_facts *facts)
+{
+    struct store_servers servers;
+    for (uint64_t i = facts->first; i <= facts->last; i++) {
+        const struct journal_entry *entry = &facts->entries[i - facts->first];
+        if (entry->type == JOURNAL_CONFIGURATION && members_decode(entry->data, &servers) != OK) {
+            return ERR_CORRUPT;
+        }
+    }
+    if (facts->snapshot.index > 0) {
+        if (members_decode(facts->snapshot.configuration, &servers) != OK) {
+            return ERR_CORRUPT;
+        }
+        engine_configuration_seen(e, facts->snapshot.configuration_index,
+                                  facts->snapshot.configuration);
+        engine_configuration_settle(e);
+    }
+    return OK;
+}
+
+static bool engine_sole(const struct engine *e)
+{
+    for (size_t i = 0; i < e->servers.count; i++) {
+        if (e->servers.servers[i].role == STORE_VOTER && e->servers.servers[i].id != e->id) {
+            return false;
+        }
+    }
+    struct store_servers copy = e->servers;
+    const struct store_server *self = members_find(&copy, e->id);
+    return self != NULL && self->role == STORE_VOTER;
+}
+
 enum err engine_start(struct engine *e,
                       const struct journal_facts *facts,
-                      uint64_t applied,
                       uint64_t now_ms,
                       struct reason *why)
 {
     struct raft_snapshot_metadata metadata;
     struct raft_event event = {.type = RAFT_START};
-    bool sole = false;
-    enum err err = engine_sole(e, facts, &sole);
-    if (err == OK && facts->snapshot.index > 0) {
-        err = engine_start_metadata(&facts->snapshot, &metadata);
-        event.start.metadata = &metadata;
-    }
-    if (err != OK) {
+    if (engine_start_configurations(e, facts) != OK) {
         reason_set(why, "the log holds a cluster configuration that cannot be read");
-        return err;
+        return ERR_CORRUPT;
+    }
+    engine_start_entries(e, facts);
+    if (facts->snapshot.index > 0) {
+        metadata = (struct raft_snapshot_metadata){
+            .index = facts->snapshot.index,
+            .term = facts->snapshot.term,
+            .configuration_index = facts->snapshot.configuration_index,
+        };
+        enum err err =
+            engine_configuration_decode(facts->snapshot.configuration, &metadata.configuration);
+        CHECK(err == OK);
+        event.start.metadata = &metadata;
+    } else if (e->newest.index == 1 && e->committed.index == 0) {
+        /* The same on all: it counts as committed. */
+        engine_configuration_settle(e);
     }
     event.start.term = facts->term;
     event.start.voted_for = facts->vote;
-    if (sole) {
+    if (engine_sole(e)) {
         event.start.term = guard_sole_term(&e->guards, facts->term);
         event.start.voted_for = e->id;
         e->ops->save_vote(e->ctx, event.start.term, e->id);
     }
-    if (facts->snapshot.index > 0) {
-        engine_configuration_keep(e, facts->snapshot.configuration_index,
-                                  facts->snapshot.configuration);
-    }
-    engine_start_entries(e, facts, applied);
     e->first = facts->first;
     e->last = facts->last;
     e->stored = facts->last;
@@ -414,43 +483,37 @@ void engine_persisted(struct engine *e, uint64_t index, uint64_t now_ms)
     engine_check(e, engine_step(e, &event, now_ms), "persisted");
 }
 
-void engine_configuration_applied(struct engine *e,
-                                  uint64_t index,
-                                  struct bytes configuration,
-                                  uint64_t now_ms)
-{
-    struct raft_event event = {.type = RAFT_CONFIGURATION};
-    engine_configuration_keep(e, index, configuration);
-    event.configuration.index = index;
-    if (engine_configuration_decode(configuration, &event.configuration.conf) != OK) {
-        fatal("raft: entry %llu: an applied configuration cannot be read",
-              (unsigned long long)index);
-    }
-    engine_check(e, engine_step(e, &event, now_ms), "configuration");
-}
-
 enum err engine_snapshot(struct engine *e,
                          uint64_t index,
-                         unsigned trailing,
+                         uint64_t trailing,
                          uint64_t now_ms,
                          struct journal_snapshot *ret_snapshot,
                          uint64_t *ret_first_kept)
 {
     struct raft_event event = {.type = RAFT_SNAPSHOT};
-    if (index <= e->snapshot_index || e->configuration_index > index ||
-        e->configuration_index == 0) {
+    /* What is not committed may be undone; so may a configuration, and then it is not the
+     * snapshot's. */
+    if (index <= e->snapshot_index || index > raft_commit_index(&e->raft) ||
+        e->committed.index > index || e->committed.index == 0) {
         return ERR_BUSY;
     }
+    trailing = trailing < UINT_MAX ? trailing : UINT_MAX;
     uint64_t term = engine_term_of(e, index);
     *ret_snapshot = (struct journal_snapshot){
         .index = index,
         .term = term,
-        .configuration_index = e->configuration_index,
-        .configuration = buf_view(&e->configuration),
+        .configuration_index = e->committed.index,
+        .configuration = buf_view(&e->committed.encoded),
     };
-    enum err err = engine_start_metadata(ret_snapshot, &event.snapshot.metadata);
+    event.snapshot.metadata = (struct raft_snapshot_metadata){
+        .index = index,
+        .term = term,
+        .configuration_index = e->committed.index,
+    };
+    enum err err = engine_configuration_decode(ret_snapshot->configuration,
+                                               &event.snapshot.metadata.configuration);
     CHECK(err == OK);
-    event.snapshot.trailing = trailing;
+    event.snapshot.trailing = (unsigned)trailing;
     engine_check(e, engine_step(e, &event, now_ms), "snapshot");
     e->snapshot_index = index;
     e->snapshot_term = term;
@@ -469,124 +532,144 @@ void engine_timeout(struct engine *e, uint64_t now_ms)
     engine_check(e, engine_step(e, &event, now_ms), "timeout");
 }
 
-/* --- messages -------------------------------------------------------------------------------- */
-
-static void engine_receive_one(struct engine *e, struct raft_message *m, uint64_t now_ms)
+enum err engine_transfer(struct engine *e, uint64_t to, uint64_t now_ms)
 {
-    struct raft_event event = {.type = RAFT_RECEIVE};
-    event.receive.message = m;
-    engine_check(e, engine_step(e, &event, now_ms), "receive");
+    struct raft_event event = {.type = RAFT_TRANSFER};
+    event.transfer.server_id = to;
+    int rv = engine_step(e, &event, now_ms);
+    switch (rv) {
+    case 0:
+        return OK;
+    case RAFT_NOTLEADER:
+        return ERR_NOT_LEADER;
+    case RAFT_NOTFOUND:
+    case RAFT_BADID:
+        return ERR_NOT_FOUND;
+    default:
+        engine_check(e, rv, "transfer");
+        return ERR_IO;
+    }
 }
 
-/* One piece of an AppendEntries, which owns its payload: whether the library frees it shows in
- * whether our log grew. Returns whether the piece was taken or was there already. */
+enum err
+engine_install(struct engine *e, const struct journal_snapshot *snapshot, uint64_t now_ms)
+{
+    uint64_t leader = engine_leader(e);
+    if (leader == 0 || leader == e->id) {
+        return ERR_NOT_LEADER;
+    }
+    if (snapshot->index <= e->last && snapshot->index >= e->first &&
+        engine_term_of(e, snapshot->index) == snapshot->term) {
+        return ERR_CONFLICT;
+    }
+    if (snapshot->index <= e->snapshot_index || snapshot->index < raft_commit_index(&e->raft)) {
+        return ERR_CONFLICT;
+    }
+    struct raft_message m = {
+        .type = RAFT_INSTALL_SNAPSHOT, .server_id = leader, .server_address = ""};
+    m.install_snapshot.term = raft_current_term(&e->raft);
+    m.install_snapshot.last_index = snapshot->index;
+    m.install_snapshot.last_term = snapshot->term;
+    m.install_snapshot.conf_index = snapshot->configuration_index;
+    enum err err = engine_configuration_decode(snapshot->configuration, &m.install_snapshot.conf);
+    if (err != OK) {
+        return err;
+    }
+    /* What is installed is committed: the configuration with it. */
+    e->committed.index = 0;
+    engine_configuration_seen(e, snapshot->configuration_index, snapshot->configuration);
+    engine_configuration_settle(e);
+    struct raft_event event = {.type = RAFT_RECEIVE};
+    event.receive.message = &m;
+    engine_check(e, engine_step(e, &event, now_ms), "install");
+    CHECK(e->snapshot_index == snapshot->index);
+    struct raft_event done = {.type = RAFT_PERSISTED_SNAPSHOT};
+    done.persisted_snapshot.metadata = (struct raft_snapshot_metadata){
+        .index = snapshot->index,
+        .term = snapshot->term,
+        .configuration_index = snapshot->configuration_index,
+    };
+    err = engine_configuration_decode(snapshot->configuration,
+                                      &done.persisted_snapshot.metadata.configuration);
+    CHECK(err == OK);
+    done.persisted_snapshot.last = true;
+    engine_check(e, engine_step(e, &done, now_ms), "installed");
+    e->ops->commit(e->ctx, raft_commit_index(&e->raft));
+    return OK;
+}
+
+/* --- messages -------------------------------------------------------------------------------- */
+
+/* One piece of an AppendEntries. Entries' payloads stay the caller's: the library is given a byte of
+ * its own to free in their place, and frees it unless it took the entries. Returns whether the piece
+ * was taken or was there already. */
 static bool engine_receive_piece(struct engine *e, struct raft_message *m, uint64_t now_ms)
 {
     struct raft_update update = {0};
     struct raft_event event = {.type = RAFT_RECEIVE, .time = now_ms, .capacity = USHRT_MAX};
     struct raft_append_entries *append = &m->append_entries;
-    void *payload = append->n_entries > 0 ? append->entries[0].batch : NULL;
     uint64_t end = append->prev_log_index + append->n_entries;
+    void *owned = append->n_entries > 0 ? raft_malloc(1) : NULL;
+    for (unsigned i = 0; i < append->n_entries; i++) {
+        append->entries[i].batch = owned;
+    }
     event.receive.message = m;
     engine_check(e, raft_step(&e->raft, &event, &update), "receive");
-    bool ours = (update.flags & (RAFT_UPDATE_ENTRIES)) != 0;
-    engine_handle(e, &update);
-    if (ours) {
-        raft_free(payload);
+    bool taken = (update.flags & (RAFT_UPDATE_ENTRIES)) != 0;
+    engine_handle(e, &update, now_ms);
+    if (taken) {
+        raft_free(owned);
     }
     return e->last >= end;
-}
-
-/* A piece of `m`, with its payload copied, because the library frees payloads piece by piece. */
-static struct raft_message engine_copy_piece(const struct raft_message *m,
-                                             struct raft_entry *entries,
-                                             unsigned from,
-                                             unsigned count)
-{
-    struct raft_message piece = *m;
-    struct raft_append_entries *append = &piece.append_entries;
-    size_t len = 1;
-    for (unsigned i = 0; i < count; i++) {
-        len += append->entries[from + i].buf.len;
-    }
-    char *payload = raft_malloc(len);
-    if (payload == NULL) {
-        fatal("out of memory");
-    }
-    char *at = payload;
-    for (unsigned i = 0; i < count; i++) {
-        entries[i] = append->entries[from + i];
-        if (entries[i].buf.len > 0) {
-            memcpy(at, entries[i].buf.base, entries[i].buf.len);
-        }
-        entries[i].buf.base = at;
-        entries[i].batch = payload;
-        at += entries[i].buf.len;
-    }
-    if (from > 0) {
-        append->prev_log_index += from;
-        append->prev_log_term = append->entries[from - 1].term;
-    }
-    append->entries = entries;
-    append->n_entries = count;
-    return piece;
 }
 
 static void engine_receive_entries(struct engine *e, struct raft_message *m, uint64_t now_ms)
 {
     struct raft_append_entries *append = &m->append_entries;
-    void *payload = append->n_entries > 0 ? append->entries[0].batch : NULL;
-    unsigned dropped = guard_compacted(&e->guards, append, e->snapshot_index, e->snapshot_term);
-    if (dropped > 0 && append->n_entries == 0) {
-        raft_free(payload);
-    }
-    unsigned piece = guard_change(&e->guards, append, 0);
-    if (piece == append->n_entries) {
-        (void)engine_receive_piece(e, m, now_ms);
-        return;
-    }
-    struct raft_entry *entries = mem_zalloc(append->n_entries, sizeof *entries);
+    (void)guard_compacted(&e->guards, append, e->snapshot_index, e->snapshot_term);
+    struct raft_message whole = *m;
+    unsigned from = 0;
     bool taken = true;
-    for (unsigned from = 0; taken && from < append->n_entries; from += piece) {
-        piece = guard_change(&e->guards, append, from);
-        struct raft_message part = engine_copy_piece(m, entries, from, piece);
-        taken = engine_receive_piece(e, &part, now_ms);
-    }
-    free(entries);
-    raft_free(payload);
+    do {
+        unsigned piece = guard_change(&e->guards, &whole.append_entries, from);
+        append->entries = piece > 0 ? whole.append_entries.entries + from : NULL;
+        append->n_entries = piece;
+        if (from > 0) {
+            append->prev_log_index = whole.append_entries.prev_log_index + from;
+            append->prev_log_term = whole.append_entries.entries[from - 1].term;
+        }
+        taken = engine_receive_piece(e, m, now_ms);
+        from += piece;
+    } while (taken && from < whole.append_entries.n_entries);
 }
 
-void engine_receive(struct engine *e, const struct raft_message *message, uint64_t now_ms)
+void engine_receive(struct engine *e, uint64_t from, const struct rpc_message *in, uint64_t now_ms)
 {
-    struct raft_message m = *message;
+    struct raft_message m;
+    struct raft_event event = {.type = RAFT_RECEIVE};
     raft_index match = 0;
-    switch (m.type) {
-    case RAFT_APPEND_ENTRIES:
+    if (in->type == RPC_APPEND) {
+        (void)engine_entries(e, in->append.count);
+    }
+    if (!engine_message_in(in, from, e->entries, &m)) {
+        return;
+    }
+    if (m.type == RAFT_APPEND_ENTRIES) {
         e->answering = true;
         e->received_term = m.append_entries.term;
         engine_receive_entries(e, &m, now_ms);
         e->answering = false;
         return;
-    case RAFT_APPEND_ENTRIES_RESULT:
-        if (raft_match_index(&e->raft, m.server_id, &match) == 0) {
-            guard_rejection(&e->guards, &m.append_entries_result, match);
-        }
-        break;
-    case RAFT_REQUEST_VOTE_RESULT:
-        /* The library looks into the candidate's state before it looks whether there is one. */
-        if (raft_state(&e->raft) != RAFT_CANDIDATE) {
-            return;
-        }
-        break;
-    case RAFT_INSTALL_SNAPSHOT:
-        /* Snapshots travel beside the engine; whoever brings one starts the engine from it. */
-        return;
-    case RAFT_REQUEST_VOTE:
-    case RAFT_TIMEOUT_NOW:
-    default:
-        break;
     }
-    engine_receive_one(e, &m, now_ms);
+    if (m.type == RAFT_APPEND_ENTRIES_RESULT && raft_match_index(&e->raft, from, &match) == 0) {
+        guard_rejection(&e->guards, &m.append_entries_result, match);
+    }
+    /* The library looks into the candidate's state before it looks whether there is one. */
+    if (m.type == RAFT_REQUEST_VOTE_RESULT && raft_state(&e->raft) != RAFT_CANDIDATE) {
+        return;
+    }
+    event.receive.message = &m;
+    engine_check(e, engine_step(e, &event, now_ms), "receive");
 }
 
 /* --- facts ----------------------------------------------------------------------------------- */
@@ -599,6 +682,58 @@ uint64_t engine_deadline(const struct engine *e, uint64_t now_ms)
 bool engine_leads(struct engine *e)
 {
     return raft_state(&e->raft) == RAFT_LEADER;
+}
+
+uint64_t engine_leader(struct engine *e)
+{
+    raft_id id = 0;
+    const char *address = NULL;
+    raft_leader(&e->raft, &id, &address);
+    return id;
+}
+
+bool engine_takes_entries(struct engine *e)
+{
+    return engine_leads(e) && raft_transferee(&e->raft) == 0;
+}
+
+bool engine_settled(struct engine *e)
+{
+    uint64_t commit = raft_commit_index(&e->raft);
+    return engine_leads(e) && (commit >= e->first || commit == e->snapshot_index) &&
+           engine_term_of(e, commit) == raft_current_term(&e->raft);
+}
+
+uint64_t engine_match(const struct engine *e, uint64_t id)
+{
+    raft_index match = 0;
+    return raft_match_index(&e->raft, id, &match) == 0 ? match : 0;
+}
+
+const struct store_servers *engine_servers(const struct engine *e)
+{
+    return &e->servers;
+}
+
+const struct store_servers *engine_servers_committed(const struct engine *e)
+{
+    return &e->servers_committed;
+}
+
+bool engine_changing(const struct engine *e)
+{
+    return e->newest.index != e->committed.index;
+}
+
+uint64_t engine_configuration(const struct engine *e, struct bytes *ret_encoded)
+{
+    *ret_encoded = buf_view(&e->committed.encoded);
+    return e->committed.index;
+}
+
+uint64_t engine_first(const struct engine *e)
+{
+    return e->first;
 }
 
 uint64_t engine_term(const struct engine *e)

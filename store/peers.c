@@ -1,0 +1,362 @@
+/* The other servers: who they are, what they say, and what is said to them. */
+#include "store/store_priv.h"
+
+#include "core/base/check.h"
+#include "core/base/list.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/base/text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- who ------------------------------------------------------------------------------------- */
+
+struct peer *peers_find(struct store *s, uint64_t id)
+{
+    for (size_t i = 0; i < PEERS_MAX; i++) {
+        if (s->peers[i].id == id) {
+            return &s->peers[i];
+        }
+    }
+    return NULL;
+}
+
+static struct peer *peers_place(struct store *s, uint64_t id)
+{
+    struct peer *peer = peers_find(s, id);
+    if (peer == NULL) {
+        peer = peers_find(s, 0);
+        if (peer != NULL) {
+            *peer = (struct peer){.id = id};
+        }
+    }
+    return peer;
+}
+
+static void peers_dial(struct store *s, struct peer *peer, const char *address)
+{
+    if (s->transport == NULL || peer->id == s->id || address[0] == '\0') {
+        return;
+    }
+    if (strcmp(peer->address, address) == 0) {
+        return;
+    }
+    (void)snprintf(peer->address, sizeof peer->address, "%s", address);
+    if (transport_set_peer(s->transport, peer->id, address) != OK) {
+        log_line(LOG_PEER_ADDRESS, "server=%016llx address=%s", (unsigned long long)peer->id,
+                 address);
+    }
+}
+
+static void peers_forget_if_gone(struct store *s, struct peer *peer)
+{
+    if (!peer->seen && !peer->configured) {
+        if (s->transport != NULL) {
+            transport_drop_peer(s->transport, peer->id);
+        }
+        *peer = (struct peer){0};
+    }
+}
+
+void peers_refresh(struct store *s)
+{
+    const struct store_servers *servers = engine_servers(s->engine);
+    for (size_t i = 0; i < PEERS_MAX; i++) {
+        s->peers[i].configured = false;
+    }
+    for (size_t i = 0; i < servers->count; i++) {
+        const struct store_server *server = &servers->servers[i];
+        struct peer *peer = server->id != s->id ? peers_place(s, server->id) : NULL;
+        if (peer == NULL) {
+            continue;
+        }
+        peer->configured = true;
+        /* Gossip is newer than the log. */
+        if (!peer->seen) {
+            peers_dial(s, peer, server->address);
+        }
+    }
+    for (size_t i = 0; i < PEERS_MAX; i++) {
+        if (s->peers[i].id != 0) {
+            peers_forget_if_gone(s, &s->peers[i]);
+        }
+    }
+}
+
+struct peers_news {
+    struct mail mail;
+    struct store *store;
+    bool seen;
+    char node_id[37];
+    char address[STORE_ADDRESS_MAX];
+};
+
+static void peers_on_news(struct mail *m)
+{
+    struct peers_news *news = LIST_OWNER(m, struct peers_news, mail);
+    struct store *s = news->store;
+    uint64_t id = store_server_id(news->node_id);
+    struct peer *peer = id == 0 || id == s->id ? NULL
+                        : news->seen           ? peers_place(s, id)
+                                               : peers_find(s, id);
+    if (peer != NULL && news->seen) {
+        peer->seen = true;
+        memcpy(peer->node_id, news->node_id, sizeof peer->node_id);
+        peers_dial(s, peer, news->address);
+    } else if (peer != NULL) {
+        peer->seen = false;
+        peers_forget_if_gone(s, peer);
+    }
+    free(news);
+}
+
+static void
+peers_tell(struct store *s, bool seen, const char *node_id, const char *address)
+{
+    struct peers_news *news = mem_zalloc(1, sizeof *news);
+    news->mail.deliver = peers_on_news;
+    news->store = s;
+    news->seen = seen;
+    (void)snprintf(news->node_id, sizeof news->node_id, "%s", node_id);
+    (void)snprintf(news->address, sizeof news->address, "%s", address);
+    mailbox_post(loop_mailbox(s->hub), &news->mail);
+}
+
+void store_server_seen(struct store *s, const char *node_id, const char *address)
+{
+    peers_tell(s, true, node_id, address);
+}
+
+void store_server_gone(struct store *s, const char *node_id)
+{
+    peers_tell(s, false, node_id, "");
+}
+
+uint64_t store_server_id(const char *node_id)
+{
+    uint64_t id = 0;
+    unsigned digits = 0;
+    for (const char *at = node_id; *at != '\0' && digits < 16; at++) {
+        static const char HEX[] = "0123456789abcdef";
+        char lower = (char)(*at >= 'A' && *at <= 'F' ? *at - 'A' + 'a' : *at);
+        const char *found = strchr(HEX, lower);
+        if (found != NULL) {
+            id = id << 4 | (uint64_t)(found - HEX);
+            digits++;
+        }
+    }
+    return digits == 0 || id != 0 ? id : 1;
+}
+
+/* --- what is said to them -------------------------------------------------------------------- */
+
+void peers_send(struct store *s,
+                uint64_t to,
+                enum transport_channel channel,
+                const struct rpc_message *m)
+{
+    if (s->transport == NULL || to == 0 || to == s->id) {
+        return;
+    }
+    buf_clear(&s->outgoing);
+    enum err e = rpc_encode(&s->outgoing, m);
+    if (e == OK) {
+        /* Lost messages are sent again by whoever needs them to arrive. */
+        e = transport_send(s->transport, to, channel, buf_view(&s->outgoing));
+    }
+    (void)e;
+}
+
+/* One more entry of those that `m` names; from the disk it is copied. */
+static enum err peers_gather(struct store *s, uint64_t index, struct journal_entry *ret_entry)
+{
+    const struct journal_entry *kept = tail_get(&s->tail, index);
+    if (kept != NULL) {
+        *ret_entry = *kept;
+        return OK;
+    }
+    struct rocks_slice slice = {0};
+    struct reason why;
+    /* All of it at once: entries point into it. */
+    enum err e = buf_reserve(&s->gathered, RPC_MESSAGE_MAX - buf_view(&s->gathered).len);
+    e = e == OK ? journal_read(s->journal, index, &slice, ret_entry, &why) : e;
+    if (e == OK) {
+        size_t at = buf_view(&s->gathered).len;
+        e = buf_append(&s->gathered, ret_entry->data);
+        ret_entry->data.ptr = buf_view(&s->gathered).ptr + at;
+    }
+    rocks_slice_close(&slice);
+    return e;
+}
+
+void peers_send_append(struct store *s, uint64_t to, const struct rpc_append *m)
+{
+    struct rpc_message piece = {.type = RPC_APPEND, .append = *m};
+    uint64_t next = m->prev_index + 1;
+    uint64_t end = m->prev_index + m->count;
+    do {
+        size_t bytes = 0;
+        size_t count = 0;
+        buf_clear(&s->gathered);
+        while (next <= end && count < RPC_ENTRIES_MAX && bytes < RPC_APPEND_BYTES) {
+            if (count == s->sending_cap) {
+                s->sending_cap = s->sending_cap == 0 ? 256 : s->sending_cap * 2;
+                s->sending = mem_realloc(s->sending, s->sending_cap * sizeof *s->sending);
+            }
+            if (peers_gather(s, next, &s->sending[count]) != OK) {
+                /* Cut meanwhile: the engine will offer a snapshot. */
+                end = next - 1;
+                break;
+            }
+            bytes += s->sending[count].data.len;
+            count++;
+            next++;
+        }
+        piece.append.entries = s->sending;
+        piece.append.count = (uint32_t)count;
+        peers_send(s, to, TRANSPORT_CONTROL, &piece);
+        if (count > 0) {
+            piece.append.prev_index = next - 1;
+            piece.append.prev_term = s->sending[count - 1].term;
+        }
+    } while (next <= end);
+}
+
+/* --- what they say --------------------------------------------------------------------------- */
+
+/* A server without a cluster follows the first leader that speaks to it. */
+static bool peers_belong(struct store *s, uint64_t from, const struct rpc_message *m)
+{
+    if (s->cluster != 0) {
+        return true;
+    }
+    uint64_t theirs = transport_peer_cluster(s->transport, from);
+    if ((m->type != RPC_APPEND && m->type != RPC_INSTALL) || theirs == 0) {
+        return false;
+    }
+    hub_adopt_cluster(s, theirs);
+    return true;
+}
+
+static void peers_on_raft(struct store *s, uint64_t from, const struct rpc_message *m)
+{
+    uint64_t now_ms = hub_now_ms(s);
+    if (!peers_belong(s, from, m)) {
+        return;
+    }
+    struct peer *peer = peers_find(s, from);
+    if (m->type == RPC_APPEND_REPLY && peer != NULL) {
+        peer->heard_ms = now_ms;
+    }
+    if (m->type == RPC_INSTALL) {
+        if (m->install.term >= engine_term(s->engine)) {
+            fetch_begin(s, from);
+        }
+    } else {
+        engine_receive(s->engine, from, m, now_ms);
+    }
+    if (m->type == RPC_APPEND && engine_leader(s->engine) == from) {
+        s->heard_ms = now_ms;
+        atomic_store(&s->facts.heard_ms, now_ms);
+    }
+}
+
+static void peers_receive(void *ctx, uint64_t from, struct bytes data)
+{
+    struct store *s = ctx;
+    struct rpc_message m;
+    if (rpc_decode(data, &s->room, &m) != OK) {
+        log_line(LOG_PEER_MESSAGE, "server=%016llx bytes=%zu", (unsigned long long)from, data.len);
+        return;
+    }
+    switch (m.type) {
+    case RPC_VOTE:
+    case RPC_VOTE_REPLY:
+    case RPC_APPEND:
+    case RPC_APPEND_REPLY:
+    case RPC_INSTALL:
+    case RPC_TIMEOUT_NOW:
+        peers_on_raft(s, from, &m);
+        break;
+    case RPC_ROUND:
+    case RPC_ROUND_REPLY:
+    case RPC_READ:
+    case RPC_READ_REPLY:
+        reads_on_message(s, from, &m);
+        break;
+    case RPC_FORWARD:
+        writes_on_forward(s, from, &m.forward);
+        break;
+    case RPC_FORWARD_REPLY:
+        writes_on_forward_reply(s, from, &m.forward_reply);
+        break;
+    case RPC_FETCH:
+        fetch_on_fetch(s, from, &m.fetch);
+        break;
+    case RPC_CHUNK:
+        fetch_on_chunk(s, from, &m.chunk);
+        break;
+    case RPC_CHANGE:
+        servers_on_change(s, from, &m.change);
+        break;
+    case RPC_CHANGE_REPLY:
+        servers_on_change_reply(s, from, &m.change_reply);
+        break;
+    case RPC_BOOTSTRAP:
+        found_on_message(s, from, &m.bootstrap);
+        break;
+    case RPC_BOOTSTRAP_REPLY:
+        found_on_reply(s, from, &m.bootstrap_reply);
+        break;
+    }
+    hub_turn(s);
+}
+
+static void peers_linked(void *ctx, uint64_t id, bool up)
+{
+    struct store *s = ctx;
+    struct peer *peer = peers_find(s, id);
+    if (peer != NULL) {
+        peer->linked = up;
+    }
+    if (up && id == s->leader) {
+        /* What was on its way when the connection broke is lost. */
+        writes_on_leader(s);
+    }
+}
+
+enum err peers_open(struct store *s, const struct store_options *options, struct reason *why)
+{
+    buf_init(&s->outgoing, RPC_MESSAGE_MAX);
+    buf_init(&s->gathered, RPC_MESSAGE_MAX);
+    if (options->listen_address == NULL) {
+        return OK;
+    }
+    struct transport_options t = {
+        .loop = s->hub,
+        .id = s->id,
+        .listen_address = options->listen_address,
+        .listen_port = options->listen_port,
+        .ctx = s,
+        .receive = peers_receive,
+        .linked = peers_linked,
+    };
+    enum err e = transport_open(&t, &s->transport, why);
+    if (e != OK) {
+        return e;
+    }
+    transport_set_cluster(s->transport, s->cluster);
+    /* Port 0 is named only now. */
+    char *colon = strrchr(s->address, ':');
+    if (colon != NULL && strcmp(colon, ":0") == 0) {
+        size_t len = (size_t)(colon - s->address) + 8;
+        char *address = mem_alloc(len);
+        (void)snprintf(address, len, "%.*s:%u", (int)(colon - s->address), s->address,
+                       transport_port(s->transport));
+        free(s->address);
+        s->address = address;
+    }
+    return OK;
+}
