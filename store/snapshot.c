@@ -16,7 +16,7 @@ static size_t snapshot_row_len(struct bytes key, struct bytes value)
     return 8 + key.len + value.len;
 }
 
-static enum err snapshot_put_row(struct buf *out, struct bytes key, struct bytes value)
+enum err snapshot_row_put(struct buf *out, struct bytes key, struct bytes value)
 {
     enum err e = buf_reserve(out, snapshot_row_len(key, value));
     if (e == OK) {
@@ -118,7 +118,7 @@ static enum err snapshot_read_meta(struct snapshot_reader *r, struct buf *out)
     char data[SCHEMA_META_LEN];
     schema_key_meta(&key);
     schema_meta_encode(view_meta(r->view), data);
-    return snapshot_put_row(out, schema_key_view(&key), (struct bytes){data, sizeof(data)});
+    return snapshot_row_put(out, schema_key_view(&key), (struct bytes){data, sizeof(data)});
 }
 
 /* Rows up to the piece's size; false in `ret_last` if there are more. */
@@ -135,7 +135,7 @@ snapshot_read_rows(struct snapshot_reader *r, struct buf *out, bool *ret_last, s
             *ret_last = false;
             return OK;
         }
-        e = snapshot_put_row(out, key, value);
+        e = snapshot_row_put(out, key, value);
         if (e != OK) {
             return e;
         }

@@ -33,6 +33,8 @@ enum err snapshot_read(struct snapshot_reader *r,
                        bool *ret_last,
                        struct reason *why) ERR_MUST_USE;
 
+/* Appends a row to a piece. ERR_TOO_BIG. */
+enum err snapshot_row_put(struct buf *out, struct bytes key, struct bytes value) ERR_MUST_USE;
 /* Takes the first row off a piece; borrowed from it. ERR_CORRUPT if it is not well-formed. */
 enum err
 snapshot_row_next(struct bytes *piece, struct bytes *ret_key, struct bytes *ret_value) ERR_MUST_USE;

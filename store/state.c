@@ -136,6 +136,7 @@ static void state_begin(struct state *s, uint64_t index, struct reason *why)
     a->meta.applied = index;
     a->index = index;
     a->status = OK;
+    a->replaced = false;
     a->why = why;
 }
 
@@ -158,6 +159,9 @@ enum err state_apply(struct state *s,
     if (e != OK) {
         collect_truncate(out, collected);
         return e;
+    }
+    if (s->apply.replaced) {
+        collect_replaced(out);
     }
     *ret_reply = (struct apply_reply){.status = s->apply.status, .index = index};
     return OK;
