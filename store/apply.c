@@ -3,6 +3,7 @@
 #include "store/command.h"
 #include "store/history.h"
 #include "store/kv.h"
+#include "store/restore.h"
 
 void apply_change(struct apply *a, struct change *c)
 {
@@ -41,6 +42,18 @@ enum err apply_command(struct apply *a, struct bytes command)
         return kv_delete_prefix(a, &c.kv_delete_prefix);
     case COMMAND_TOMBSTONE_REAP:
         return kv_reap(a, &c.tombstone_reap);
+    case COMMAND_RESTORE_BEGIN:
+        restore_begin(a, &c.restore);
+        return OK;
+    case COMMAND_RESTORE_CHUNK:
+        restore_chunk(a, &c.restore);
+        return OK;
+    case COMMAND_RESTORE_COMMIT:
+        restore_commit(a, &c.restore);
+        return OK;
+    case COMMAND_RESTORE_ABORT:
+        restore_abort(a, &c.restore);
+        return OK;
     }
     a->status = ERR_INVALID;
     return OK;

@@ -24,6 +24,7 @@ struct apply {
     uint64_t number;
     uint64_t time_ms;
     enum err status; /* the reply */
+    bool replaced;   /* another state took this one's place: what changed is not known */
     struct reason *why;
     /* scratch, kept from one command to the next */
     struct rocks_slice slice;

@@ -30,6 +30,9 @@ static size_t collect_len(const struct change *change)
 
 void collect_change(struct collect *c, const struct change *change)
 {
+    if (c->replaced) {
+        return;
+    }
     if (c->count == c->cap) {
         c->cap = c->cap == 0 ? 16 : c->cap * 2;
         c->changes = mem_realloc(c->changes, c->cap * sizeof(*c->changes));
@@ -49,6 +52,12 @@ void collect_truncate(struct collect *c, size_t count)
         buf_truncate(&c->data, c->data.len - collect_len(&c->changes[c->count]));
     }
     c->bytes = c->data.len;
+}
+
+void collect_replaced(struct collect *c)
+{
+    c->replaced = true;
+    collect_truncate(c, 0);
 }
 
 /* The buffer moves while it grows, so the changes learn only now where their bytes are: one after
@@ -71,12 +80,13 @@ static void collect_place_all(struct collect *c, const char *at)
 
 struct change_batch *collect_finish(struct collect *c, uint64_t after, struct view *view)
 {
-    CHECK(after <= view_index(view));
+    CHECK(c->replaced || after <= view_index(view));
     struct change_batch *b = mem_alloc(sizeof(*b));
     *b = (struct change_batch){
         .after = after,
         .through = view_index(view),
         .view = view_ref(view),
+        .replaced = c->replaced,
         .count = c->count,
         .memory = c->data,
     };
@@ -95,6 +105,7 @@ struct change_batch *collect_finish(struct collect *c, uint64_t after, struct vi
     }
     c->count = 0;
     c->bytes = 0;
+    c->replaced = false;
     buf_init(&c->data, COLLECT_MAX);
     return b;
 }

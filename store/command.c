@@ -9,12 +9,14 @@
  *   DELETE         u8 check, u64 index, bytes key
  *   DELETE_PREFIX  bytes prefix
  *   REAP           u64 through
+ *   RESTORE_*      u64 id; COMMIT also u64 number; CHUNK u64 number, bytes rows
  * Version 1 has neither proposer nor number. */
 #define COMMAND_VERSION   2
 #define COMMAND_VERSION_1 1
 #define COMMAND_STAMP_LEN 16U
 #define COMMAND_FRAME_MAX 64U
 
+_Static_assert(COMMAND_FRAME_MAX + RESTORE_CHUNK_MAX <= COMMAND_MAX, "fits a log entry");
 _Static_assert(COMMAND_FRAME_MAX + KV_KEY_MAX + KV_VALUE_MAX <= COMMAND_MAX, "fits a log entry");
 
 const char *command_name(enum command_type type)
@@ -42,6 +44,18 @@ static enum err command_check_condition(bool check, uint64_t index)
     return !check && index != 0 ? ERR_INVALID : OK;
 }
 
+static enum err command_check_restore(enum command_type type, const struct command_restore *c)
+{
+    bool chunk = type == COMMAND_RESTORE_CHUNK;
+    if (c->rows.len > RESTORE_CHUNK_MAX) {
+        return ERR_TOO_BIG;
+    }
+    if (c->id == 0 || (c->rows.len > 0) != chunk || (chunk && c->number == 0)) {
+        return ERR_INVALID;
+    }
+    return !chunk && type != COMMAND_RESTORE_COMMIT && c->number != 0 ? ERR_INVALID : OK;
+}
+
 /* The one place that says what a command may hold; both directions go through it. */
 static enum err command_check(const struct command *c)
 {
@@ -60,6 +74,11 @@ static enum err command_check(const struct command *c)
         return c->kv_delete_prefix.prefix.len > KV_KEY_MAX ? ERR_TOO_BIG : OK;
     case COMMAND_TOMBSTONE_REAP:
         return OK;
+    case COMMAND_RESTORE_BEGIN:
+    case COMMAND_RESTORE_CHUNK:
+    case COMMAND_RESTORE_COMMIT:
+    case COMMAND_RESTORE_ABORT:
+        return command_check_restore(c->type, &c->restore);
     }
     return ERR_INVALID;
 }
@@ -73,6 +92,11 @@ static size_t command_len_max(const struct command *c)
         return COMMAND_FRAME_MAX + c->kv_delete.key.len;
     case COMMAND_KV_DELETE_PREFIX:
         return COMMAND_FRAME_MAX + c->kv_delete_prefix.prefix.len;
+    case COMMAND_RESTORE_CHUNK:
+        return COMMAND_FRAME_MAX + c->restore.rows.len;
+    case COMMAND_RESTORE_BEGIN:
+    case COMMAND_RESTORE_COMMIT:
+    case COMMAND_RESTORE_ABORT:
     case COMMAND_TOMBSTONE_REAP:
         break;
     }
@@ -115,6 +139,19 @@ enum err command_encode(struct buf *out, const struct command *c)
         break;
     case COMMAND_TOMBSTONE_REAP:
         pack_u64(out, c->tombstone_reap.through);
+        break;
+    case COMMAND_RESTORE_BEGIN:
+    case COMMAND_RESTORE_ABORT:
+        pack_u64(out, c->restore.id);
+        break;
+    case COMMAND_RESTORE_COMMIT:
+        pack_u64(out, c->restore.id);
+        pack_u64(out, c->restore.number);
+        break;
+    case COMMAND_RESTORE_CHUNK:
+        pack_u64(out, c->restore.id);
+        pack_u64(out, c->restore.number);
+        pack_bytes(out, c->restore.rows);
         break;
     }
     return OK;
@@ -170,6 +207,19 @@ enum err command_decode(struct bytes data, struct command *ret_command)
         break;
     case COMMAND_TOMBSTONE_REAP:
         c.tombstone_reap.through = unpack_u64(&in);
+        break;
+    case COMMAND_RESTORE_BEGIN:
+    case COMMAND_RESTORE_ABORT:
+        c.restore.id = unpack_u64(&in);
+        break;
+    case COMMAND_RESTORE_COMMIT:
+        c.restore.id = unpack_u64(&in);
+        c.restore.number = unpack_u64(&in);
+        break;
+    case COMMAND_RESTORE_CHUNK:
+        c.restore.id = unpack_u64(&in);
+        c.restore.number = unpack_u64(&in);
+        c.restore.rows = unpack_bytes(&in, RESTORE_CHUNK_MAX);
         break;
     default:
         return ERR_INVALID;

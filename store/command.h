@@ -46,6 +46,13 @@ struct command_tombstone_reap {
     uint64_t through;
 };
 
+/* COMMAND_RESTORE_*: store/restore.h says how they follow each other. */
+struct command_restore {
+    uint64_t id;       /* of this restore; any but 0 */
+    uint64_t number;   /* CHUNK: from 1; COMMIT: of chunks there were; else 0 */
+    struct bytes rows; /* CHUNK only, 1..RESTORE_CHUNK_MAX bytes */
+};
+
 struct command {
     enum command_type type;
     uint64_t time_ms; /* Unix time at the proposer */
@@ -58,6 +65,7 @@ struct command {
         struct command_kv_delete kv_delete;
         struct command_kv_delete_prefix kv_delete_prefix;
         struct command_tombstone_reap tombstone_reap;
+        struct command_restore restore;
     };
 };
 

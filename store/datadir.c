@@ -5,6 +5,7 @@
 #include "core/base/limit.h"
 #include "core/base/mem.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -265,4 +266,61 @@ uint64_t datadir_reserve_end(const struct datadir_space *space)
 {
     /* Some way above, or the server would refuse and take writes by turns. */
     return datadir_reserve(space) / 4 * 5;
+}
+
+/* --- states ---------------------------------------------------------------------------------- */
+
+char *datadir_state(const struct datadir *dir, uint64_t generation)
+{
+    char name[32] = "state";
+    if (generation > 0) {
+        (void)snprintf(name, sizeof name, "state.%llu", (unsigned long long)generation);
+    }
+    return datadir_join(dir->path, name);
+}
+
+void datadir_remove(const char *path)
+{
+    DIR *files = opendir(path);
+    if (files == NULL) {
+        return;
+    }
+    for (struct dirent *at = readdir(files); at != NULL; at = readdir(files)) {
+        (void)unlinkat(dirfd(files), at->d_name, 0);
+    }
+    (void)closedir(files);
+    (void)rmdir(path);
+}
+
+/* "state", and "state." with a number. */
+static bool datadir_is_state(const char *name, uint64_t *ret_generation)
+{
+    struct bytes text = bytes_of(name);
+    struct bytes digits = {0};
+    if (bytes_equal(text, BYTES("state"))) {
+        *ret_generation = 0;
+        return true;
+    }
+    if (!bytes_begins(text, BYTES("state."))) {
+        return false;
+    }
+    digits = bytes_slice(text, sizeof("state.") - 1, text.len);
+    return bytes_to_u64(digits, ret_generation) == OK;
+}
+
+void datadir_drop_states(const struct datadir *dir, uint64_t current)
+{
+    DIR *names = opendir(dir->path);
+    if (names == NULL) {
+        return;
+    }
+    for (struct dirent *at = readdir(names); at != NULL; at = readdir(names)) {
+        uint64_t generation = 0;
+        if (datadir_is_state(at->d_name, &generation) && generation != current) {
+            char *path = datadir_join(dir->path, at->d_name);
+            datadir_remove(path);
+            free(path);
+        }
+    }
+    (void)closedir(names);
 }

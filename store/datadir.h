@@ -4,7 +4,8 @@
  *     LOCK       locked while a server uses the directory
  *     log/       the Raft log (store/replica/journal.h)
  *     log.mark   how far the log was durable at least
- *     state/     the replicated state (store/state.h)
+ *     state/     the replicated state (store/state.h); state.<n>/ after it was replaced n times by
+ *                another server's: the log says which one is current
  *
  * Owner    datadir_open() -> datadir_close().
  * Errors   ERR_READ_ONLY, ERR_DENIED, ERR_IN_USE, ERR_VERSION, ERR_NO_SPACE, ERR_INVALID (not a
@@ -44,6 +45,14 @@ enum err datadir_space(const struct datadir *dir, struct datadir_space *ret_spac
  * what the databases need to put aside what they hold in memory; it scales with small disks. */
 uint64_t datadir_reserve(const struct datadir_space *space);
 uint64_t datadir_reserve_end(const struct datadir_space *space);
+
+/* Where the state of a generation is; the caller frees it. 0: `state_path`. */
+char *datadir_state(const struct datadir *dir, uint64_t generation);
+/* Deletes the states of all other generations: a replaced one, or one that never got whole. What
+ * cannot be deleted stays until the next time. */
+void datadir_drop_states(const struct datadir *dir, uint64_t current);
+/* Deletes a database's directory (one without directories inside), if it is there. */
+void datadir_remove(const char *path);
 
 /* Makes the directory's own entries durable: after files were created or renamed in it. */
 enum err datadir_sync(const char *path, struct reason *why) ERR_MUST_USE;

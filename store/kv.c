@@ -19,7 +19,7 @@ static enum err kv_corrupt(struct reason *why)
 static enum err kv_read(struct apply *a, struct bytes key, struct kv_row *ret_row)
 {
     struct schema_key k;
-    schema_key_kv(&k, key);
+    schema_key_kv(&k, a->meta.restores, key);
     enum err e = rocks_get(a->db, NULL, schema_key_view(&k), &a->slice, a->why);
     if (e == ERR_NOT_FOUND) {
         *ret_row = (struct kv_row){.key = key, .dead = true};
@@ -39,7 +39,7 @@ static enum err kv_read(struct apply *a, struct bytes key, struct kv_row *ret_ro
 static void kv_write(struct apply *a, const struct kv_row *row)
 {
     struct schema_key k;
-    schema_key_kv(&k, row->key);
+    schema_key_kv(&k, a->meta.restores, row->key);
     schema_row_encode(&a->row, row);
     rocks_batch_put(a->batch, schema_key_view(&k), buf_view(&a->row));
 }
@@ -149,7 +149,7 @@ static enum err kv_each_live(struct apply *a,
                              void *ctx)
 {
     struct schema_key from;
-    schema_key_kv(&from, prefix);
+    schema_key_kv(&from, a->meta.restores, prefix);
     struct schema_key to = from;
     schema_key_end(&to);
     enum err e = OK;
@@ -236,7 +236,7 @@ static enum err kv_reap_walk(struct apply *a, uint64_t through, bool rows, uint6
         if (schema_parse_deletion(rocks_iter_key(it), ret_reaped, &key) != OK) {
             e = kv_corrupt(a->why);
         } else if (rows) {
-            schema_key_kv(&k, key);
+            schema_key_kv(&k, a->meta.restores, key);
             rocks_batch_delete(a->batch, schema_key_view(&k));
         } else {
             rocks_batch_delete(a->batch, rocks_iter_key(it));

@@ -3,10 +3,13 @@
 #include "core/base/check.h"
 #include "store/pack.h"
 
-#define SCHEMA_VERSION 1 /* of the whole database; in the meta row */
+/* Of the whole database; in the meta row. 1 had neither cluster nor restored backups. */
+#define SCHEMA_VERSION       2
+#define SCHEMA_VERSION_FIRST 1
 
-#define SCHEMA_KV       'K'
-#define SCHEMA_DELETION 'D'
+#define SCHEMA_KV_EVEN  'K'
+#define SCHEMA_KV_ODD   'k'
+#define SCHEMA_DELETION SCHEMA_DEATH_TABLE
 #define SCHEMA_CHANGE   'C'
 #define SCHEMA_HISTORY  'H'
 #define SCHEMA_CASCADE  'P'
@@ -41,9 +44,9 @@ static void schema_key_bytes(struct schema_key *k, struct bytes part)
     k->len += part.len;
 }
 
-void schema_key_kv(struct schema_key *k, struct bytes key)
+void schema_key_kv(struct schema_key *k, uint64_t restores, struct bytes key)
 {
-    schema_key_begin(k, SCHEMA_KV);
+    schema_key_begin(k, restores % 2 == 0 ? SCHEMA_KV_EVEN : SCHEMA_KV_ODD);
     schema_key_bytes(k, key);
 }
 
@@ -88,6 +91,11 @@ void schema_key_meta(struct schema_key *k)
     schema_key_begin(k, SCHEMA_META);
 }
 
+void schema_key_table(struct schema_key *k, char table)
+{
+    schema_key_begin(k, table);
+}
+
 void schema_key_end(struct schema_key *k)
 {
     while ((unsigned char)k->data[k->len - 1] == 0xff) {
@@ -120,7 +128,8 @@ static bool schema_is(struct bytes raw, char table, size_t len_min, size_t len_m
 
 enum err schema_parse_kv(struct bytes raw, struct bytes *ret_key)
 {
-    if (!schema_is(raw, SCHEMA_KV, 2, 1 + KV_KEY_MAX)) {
+    if (!schema_is(raw, SCHEMA_KV_EVEN, 2, 1 + KV_KEY_MAX) &&
+        !schema_is(raw, SCHEMA_KV_ODD, 2, 1 + KV_KEY_MAX)) {
         return ERR_CORRUPT;
     }
     *ret_key = bytes_slice(raw, 1, raw.len);
@@ -213,7 +222,8 @@ enum err schema_row_decode(struct bytes data, struct kv_row *ret_row)
 void schema_meta_encode(const struct schema_meta *meta, char ret_data[SCHEMA_META_LEN])
 {
     const uint64_t numbers[] = {
-        meta->applied, meta->kv_index, meta->kv_reaped, meta->history_oldest, meta->history_bytes,
+        meta->applied, meta->kv_index, meta->kv_reaped,  meta->history_oldest, meta->history_bytes,
+        meta->cluster, meta->restores, meta->restore_id, meta->restore_next,
     };
     _Static_assert(SCHEMA_META_LEN == 2 + sizeof(numbers), "version and numbers");
     ret_data[0] = SCHEMA_META;
@@ -228,19 +238,94 @@ enum err schema_meta_decode(struct bytes data, struct schema_meta *ret_meta)
     if (data.len < 2 || data.ptr[0] != SCHEMA_META) {
         return ERR_CORRUPT;
     }
-    if (data.ptr[1] != SCHEMA_VERSION) {
+    if (data.ptr[1] != SCHEMA_VERSION && data.ptr[1] != SCHEMA_VERSION_FIRST) {
         return ERR_VERSION;
     }
     struct unpack in = {.rest = bytes_slice(data, 2, data.len)};
-    struct schema_meta meta;
+    struct schema_meta meta = {0};
     meta.applied = unpack_u64(&in);
     meta.kv_index = unpack_u64(&in);
     meta.kv_reaped = unpack_u64(&in);
     meta.history_oldest = unpack_u64(&in);
     meta.history_bytes = unpack_u64(&in);
+    if (data.ptr[1] == SCHEMA_VERSION) {
+        meta.cluster = unpack_u64(&in);
+        meta.restores = unpack_u64(&in);
+        meta.restore_id = unpack_u64(&in);
+        meta.restore_next = unpack_u64(&in);
+    }
     if (!unpack_done(&in)) {
         return ERR_CORRUPT;
     }
     *ret_meta = meta;
     return OK;
+}
+
+/* --- rows from outside ----------------------------------------------------------------------- */
+
+bool schema_is_meta(struct bytes raw)
+{
+    return raw.len > 0 && raw.ptr[0] == SCHEMA_META;
+}
+
+bool schema_is_history(struct bytes raw)
+{
+    return raw.len > 0 && raw.ptr[0] != '\0' && strchr(SCHEMA_HISTORY_TABLES, raw.ptr[0]) != NULL;
+}
+
+static enum err schema_check_kv(struct bytes raw, struct bytes value)
+{
+    struct kv_row row = {0};
+    enum err e = schema_parse_kv(raw, &row.key);
+    return e != OK ? e : schema_row_decode(value, &row);
+}
+
+static enum err schema_check_change(struct bytes raw, struct bytes value)
+{
+    uint64_t index = 0;
+    uint32_t n = 0;
+    struct change c = {0};
+    enum err e = schema_parse_change(raw, &index, &n);
+    return e != OK ? e : change_decode(value, &c);
+}
+
+static enum err schema_check_link(struct bytes raw, struct bytes value)
+{
+    uint64_t index = 0;
+    uint32_t n = 0;
+    return value.len > 0 ? ERR_CORRUPT : schema_parse_history(raw, &index, &n);
+}
+
+static enum err schema_check_deletion(struct bytes raw, struct bytes value)
+{
+    uint64_t index = 0;
+    struct bytes key;
+    return value.len > 0 ? ERR_CORRUPT : schema_parse_deletion(raw, &index, &key);
+}
+
+static enum err schema_check_meta(struct bytes raw, struct bytes value)
+{
+    struct schema_meta meta;
+    return raw.len != 1 ? ERR_CORRUPT : schema_meta_decode(value, &meta);
+}
+
+enum err schema_check_row(struct bytes raw, struct bytes value)
+{
+    switch (raw.len > 0 ? raw.ptr[0] : '\0') {
+    case SCHEMA_KV_EVEN:
+    case SCHEMA_KV_ODD:
+        return schema_check_kv(raw, value);
+    case SCHEMA_CHANGE:
+        return schema_check_change(raw, value);
+    case SCHEMA_HISTORY:
+        return schema_check_link(raw, value);
+    case SCHEMA_DELETION:
+        return schema_check_deletion(raw, value);
+    case SCHEMA_CASCADE:
+        return raw.len == 17 && value.len > 0 && value.len % 8 == 0 ? OK : ERR_CORRUPT;
+    case SCHEMA_META:
+        return schema_check_meta(raw, value);
+    default:
+        return ERR_CORRUPT;
+    }
 }

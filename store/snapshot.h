@@ -3,11 +3,14 @@
  * version.
  *
  * Format   a piece is rows in ascending order: key length (4), value length (4), key, value;
- *          little-endian. All rows of the state go, the applied index (in the last piece) included.
+ *          little-endian. All rows of the state go; the one with the applied index comes last of
+ *          all, out of order, so that what was cut short cannot pass for the whole.
  * Order    snapshot_read() with rising numbers; the last one read may be read again (after a cut).
  *          snapshot_write() in the same order.
  * Owner    a reader holds a view of its own until it is closed.
- * Errors   ERR_CORRUPT for a piece that is not well-formed or out of order; those of rocks.h.
+ * Errors   ERR_CORRUPT for a piece that is not well-formed or out of order, whatever comes behind
+ *          it too: rows are checked, but a flipped bit in a value is for whoever carries the piece
+ *          to find; ERR_VERSION for another version's; those of rocks.h.
  * Threads  one at a time; not bound to a thread (keeper in production).
  */
 #ifndef STORE_SNAPSHOT_H
@@ -22,12 +25,19 @@ struct snapshot_reader *snapshot_reader_new(struct state *s);
 void snapshot_reader_free(struct snapshot_reader *r);
 uint64_t snapshot_reader_index(const struct snapshot_reader *r);
 /* Appends piece `number` (from 1), about SNAPSHOT_CHUNK_BYTES or one row. `ret_last` says that none
- * follows. ERR_INVALID for a number that is neither the next nor the last one read. */
+ * follows. ERR_INVALID for a number that is neither the next nor the last one read; ERR_TOO_BIG if
+ * `out` takes no more. */
 enum err snapshot_read(struct snapshot_reader *r,
                        uint64_t number,
                        struct buf *out,
                        bool *ret_last,
                        struct reason *why) ERR_MUST_USE;
+
+/* Appends a row to a piece. ERR_TOO_BIG. */
+enum err snapshot_row_put(struct buf *out, struct bytes key, struct bytes value) ERR_MUST_USE;
+/* Takes the first row off a piece; borrowed from it. ERR_CORRUPT if it is not well-formed. */
+enum err
+snapshot_row_next(struct bytes *piece, struct bytes *ret_key, struct bytes *ret_value) ERR_MUST_USE;
 
 struct snapshot_writer;
 

@@ -5,15 +5,14 @@
 #include "store/apply.h"
 #include "store/history.h"
 #include "store/kv.h"
+#include "store/state_db.h"
 #include "store/view_private.h"
 
 #include <stdlib.h>
 
-/* A row and its frame, a change and its frame. */
-#define STATE_ROW_MAX (KV_VALUE_MAX + KV_KEY_MAX + KIB(1))
-
 struct state {
-    struct rocks *db;
+    struct state_db *owner;
+    struct rocks *db;        /* the owner's */
     struct schema_meta meta; /* as the newest batch wrote it */
     struct once once;
     struct apply apply;
@@ -43,21 +42,17 @@ static enum err state_load(struct state *s, struct reason *why)
     return e;
 }
 
-enum err state_open(const char *path, struct state **ret_state, struct reason *why)
+enum err state_adopt(struct state_db *db, struct state **ret_state, struct reason *why)
 {
-    struct rocks *db = NULL;
-    enum err e = rocks_open(path, ROCKS_STATE, &db, why);
-    if (e != OK) {
-        return e;
-    }
     struct state *s = mem_zalloc(1, sizeof(*s));
-    s->db = db;
-    s->apply.db = db;
+    s->owner = db;
+    s->db = state_db_rocks(db);
+    s->apply.db = s->db;
     s->apply.once = &s->once;
     s->apply.batch = rocks_batch_new();
-    buf_init(&s->apply.row, STATE_ROW_MAX);
-    e = state_load(s, why);
-    e = e == OK ? once_load(&s->once, db, why) : e;
+    buf_init(&s->apply.row, SCHEMA_ROW_MAX);
+    enum err e = state_load(s, why);
+    e = e == OK ? once_load(&s->once, s->db, why) : e;
     if (e != OK) {
         state_close(s);
         return e;
@@ -66,16 +61,50 @@ enum err state_open(const char *path, struct state **ret_state, struct reason *w
     return OK;
 }
 
+enum err state_open(const char *path, struct state **ret_state, struct reason *why)
+{
+    struct state_db *db = NULL;
+    enum err e = state_db_open(path, &db, why);
+    return e == OK ? state_adopt(db, ret_state, why) : e;
+}
+
+static void state_free(struct state *s)
+{
+    rocks_slice_close(&s->apply.slice);
+    rocks_batch_free(s->apply.batch);
+    buf_close(&s->apply.row);
+    state_db_unref(s->owner);
+    free(s);
+}
+
 void state_close(struct state *s)
 {
     if (s == NULL) {
         return;
     }
-    rocks_slice_close(&s->apply.slice);
-    rocks_batch_free(s->apply.batch);
-    buf_close(&s->apply.row);
-    rocks_close(s->db);
-    free(s);
+    CHECK(state_db_is_alone(s->owner));
+    state_free(s);
+}
+
+void state_retire(struct state *s, state_bury_fn *bury, void *ctx)
+{
+    state_db_retire(s->owner, bury, ctx);
+    state_free(s);
+}
+
+struct state_db *state_database(const struct state *s)
+{
+    return s->owner;
+}
+
+enum err state_set_cluster(struct state *s, uint64_t cluster, struct reason *why)
+{
+    if (s->meta.cluster != 0 && s->meta.cluster != cluster) {
+        reason_set(why, "the state database is of another cluster than the log");
+        return ERR_CORRUPT;
+    }
+    s->meta.cluster = cluster;
+    return OK;
 }
 
 uint64_t state_applied(const struct state *s)
@@ -110,6 +139,7 @@ static void state_begin(struct state *s, uint64_t index, struct reason *why)
     a->meta.applied = index;
     a->index = index;
     a->status = OK;
+    a->replaced = false;
     a->why = why;
 }
 
@@ -134,6 +164,9 @@ enum err state_apply(struct state *s,
         collect_truncate(out, collected);
         return e;
     }
+    if (s->apply.replaced) {
+        collect_replaced(out);
+    }
     *ret_reply = (struct apply_reply){
         .status = s->apply.status,
         .index = index,
@@ -157,7 +190,7 @@ enum err state_skip(struct state *s, uint64_t index, struct reason *why)
 
 struct view *state_view(struct state *s)
 {
-    return view_new(s->db, &s->meta);
+    return view_new(s->owner, &s->meta);
 }
 
 /* --- durability ------------------------------------------------------------------------------ */

@@ -1,7 +1,7 @@
 /* The replicated state on its disk: applies commands one by one, makes views, trims the history.
  *
  * Life     state_open() -> state_apply() in the order of the log, state_view() after a round ->
- *          state_close() when no view is left.
+ *          state_close() when no view is left, or state_retire() at any time.
  * Promise  each apply is one write batch that holds the state, the changes and the applied index:
  *          after a crash the state is exactly that of some earlier applied index, and applying the
  *          log from there gives the same bytes again.
@@ -11,6 +11,7 @@
 #ifndef STORE_STATE_H
 #define STORE_STATE_H
 
+#include "core/base/mailbox.h"
 #include "store/collect.h"
 #include "store/view.h"
 
@@ -20,6 +21,23 @@ struct state;
 enum err state_open(const char *path, struct state **ret_state, struct reason *why) ERR_MUST_USE;
 /* Makes everything durable first. NULL is allowed. */
 void state_close(struct state *s);
+
+/* What is left of a state that was replaced, once its last view is gone. */
+struct state_remains {
+    struct mail mail; /* for whoever sends it to another thread */
+};
+/* Closes the database and deletes its directory: slow. */
+void state_remains_free(struct state_remains *r);
+typedef void state_bury_fn(struct state_remains *r, void *ctx);
+/* For a state that another one replaced: frees it at once; the views that are out keep reading, and
+ * with the last of them the database goes: to `bury`, on the thread that let go (which may be this
+ * one, at once), who is to call state_remains_free() where it may be slow. No state_flush() may be
+ * under way. */
+void state_retire(struct state *s, state_bury_fn *bury, void *ctx);
+
+/* Tells the state of which cluster it is, at each start: written with the next batch. ERR_CORRUPT
+ * if it is another cluster's. */
+enum err state_set_cluster(struct state *s, uint64_t cluster, struct reason *why) ERR_MUST_USE;
 
 /* The Raft index the state is at; 0 for a new one. */
 uint64_t state_applied(const struct state *s);

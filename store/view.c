@@ -7,18 +7,27 @@
 #include <stdlib.h>
 
 struct view {
-    struct rocks *db;
+    struct state_db *db;
     struct rocks_snapshot *snapshot;
     struct schema_meta meta;
     atomic_uint refs;
 };
 
+static struct rocks *view_rocks(const struct view *v)
+{
+    return state_db_rocks(v->db);
+}
+
 /* --- life ------------------------------------------------------------------------------------ */
 
-struct view *view_new(struct rocks *db, const struct schema_meta *meta)
+struct view *view_new(struct state_db *db, const struct schema_meta *meta)
 {
     struct view *v = mem_alloc(sizeof(*v));
-    *v = (struct view){.db = db, .snapshot = rocks_snapshot_new(db), .meta = *meta};
+    *v = (struct view){
+        .db = state_db_ref(db),
+        .snapshot = rocks_snapshot_new(state_db_rocks(db)),
+        .meta = *meta,
+    };
     atomic_init(&v->refs, 1);
     return v;
 }
@@ -37,14 +46,40 @@ void view_unref(struct view *v)
     unsigned before = atomic_fetch_sub_explicit(&v->refs, 1, memory_order_acq_rel);
     CHECK(before > 0);
     if (before == 1) {
+        struct state_db *db = v->db;
         rocks_snapshot_free(v->snapshot);
         free(v);
+        state_db_unref(db);
     }
+}
+
+const struct schema_meta *view_meta(const struct view *v)
+{
+    return &v->meta;
+}
+
+struct rocks_iter *view_rows(const struct view *v)
+{
+    return rocks_iter_new(view_rocks(v), v->snapshot, (struct bytes){0}, (struct bytes){0});
 }
 
 uint64_t view_index(const struct view *v)
 {
     return v->meta.applied;
+}
+
+uint64_t view_epoch(const struct view *v)
+{
+    /* Before the first restore it is the cluster's id itself; then each restore scatters it over
+     * all values (the finalizer of MurmurHash3), as near ones would look alike to a person. */
+    uint64_t epoch = v->meta.cluster;
+    if (v->meta.restores > 0) {
+        epoch ^= v->meta.restores * 0x9e3779b97f4a7c15U;
+        epoch = (epoch ^ epoch >> 33) * 0xff51afd7ed558ccdU;
+        epoch = (epoch ^ epoch >> 33) * 0xc4ceb9fe1a85ec53U;
+        epoch ^= epoch >> 33;
+    }
+    return epoch;
 }
 
 uint64_t view_kv_index(const struct view *v)
@@ -78,9 +113,9 @@ enum err view_kv_get(struct view *v, struct bytes key, struct view_pin *pin, str
         return ERR_NOT_FOUND;
     }
     struct schema_key k;
-    schema_key_kv(&k, key);
+    schema_key_kv(&k, v->meta.restores, key);
     struct rocks_slice slice = {0};
-    enum err e = rocks_get(v->db, v->snapshot, schema_key_view(&k), &slice, NULL);
+    enum err e = rocks_get(view_rocks(v), v->snapshot, schema_key_view(&k), &slice, NULL);
     if (e != OK) {
         return e;
     }
@@ -96,6 +131,7 @@ enum err view_kv_get(struct view *v, struct bytes key, struct view_pin *pin, str
 }
 
 struct kv_scan {
+    uint64_t restores;       /* the view's */
     struct rocks_iter *iter; /* NULL: the prefix is longer than any key */
     bool fresh;              /* the iterator stands on a row that was not given out yet */
 };
@@ -103,15 +139,16 @@ struct kv_scan {
 struct kv_scan *kv_scan_open(struct view *v, struct bytes prefix)
 {
     struct kv_scan *scan = mem_alloc(sizeof(*scan));
-    *scan = (struct kv_scan){.fresh = true};
+    *scan = (struct kv_scan){.restores = v->meta.restores, .fresh = true};
     if (prefix.len > KV_KEY_MAX) {
         return scan;
     }
     struct schema_key from;
-    schema_key_kv(&from, prefix);
+    schema_key_kv(&from, v->meta.restores, prefix);
     struct schema_key to = from;
     schema_key_end(&to);
-    scan->iter = rocks_iter_new(v->db, v->snapshot, schema_key_view(&from), schema_key_view(&to));
+    scan->iter =
+        rocks_iter_new(view_rocks(v), v->snapshot, schema_key_view(&from), schema_key_view(&to));
     rocks_iter_first(scan->iter);
     return scan;
 }
@@ -148,7 +185,7 @@ void kv_scan_seek(struct kv_scan *scan, struct bytes key)
     /* What is longer than any key comes behind its own beginning, and no key is in between. */
     bool cut = key.len > KV_KEY_MAX;
     struct schema_key k;
-    schema_key_kv(&k, cut ? bytes_slice(key, 0, KV_KEY_MAX) : key);
+    schema_key_kv(&k, scan->restores, cut ? bytes_slice(key, 0, KV_KEY_MAX) : key);
     rocks_iter_seek(scan->iter, schema_key_view(&k));
     if (cut && rocks_iter_valid(scan->iter) &&
         bytes_equal(rocks_iter_key(scan->iter), schema_key_view(&k))) {
@@ -183,7 +220,8 @@ change_scan_new(struct view *v, const struct schema_key *from, const struct sche
     struct change_scan *scan = mem_alloc(sizeof(*scan));
     *scan = (struct change_scan){
         .view = v,
-        .iter = rocks_iter_new(v->db, v->snapshot, schema_key_view(from), schema_key_view(to)),
+        .iter =
+            rocks_iter_new(view_rocks(v), v->snapshot, schema_key_view(from), schema_key_view(to)),
         .fresh = true,
     };
     rocks_iter_first(scan->iter);
@@ -238,7 +276,8 @@ static enum err change_scan_link(struct change_scan *scan, struct change *ret_ch
     }
     struct schema_key k;
     schema_key_change(&k, index, n);
-    e = rocks_get(scan->view->db, scan->view->snapshot, schema_key_view(&k), &scan->slice, NULL);
+    e = rocks_get(view_rocks(scan->view), scan->view->snapshot, schema_key_view(&k), &scan->slice,
+                  NULL);
     if (e != OK) {
         /* The link without its change: both are written and trimmed in one batch. */
         return e == ERR_NOT_FOUND ? ERR_CORRUPT : e;

@@ -2,7 +2,7 @@
  *
  * Owner    counted; the last view_unref() lets the database forget it. Rows and changes are
  *          borrowed: from a `struct view_pin` until view_pin_close(), from a scan until its next
- *          step.
+ *          step; both are closed before their view is given back.
  * Errors   ERR_NOT_FOUND, ERR_COMPACTED; ERR_IO and ERR_CORRUPT when the disk lies.
  * Threads  any, for all functions; one pin or scan belongs to one thread.
  */

@@ -1,15 +1,19 @@
-/* How the state makes a view (view.h).
+/* How the state makes a view (view.h), and what only the store itself reads of one.
  *
- * Owner    one reference, the caller's; `db` must outlive it.
- * Threads  the hub's.
+ * Owner    view_new() gives one reference, the caller's; the view holds the database open.
+ * Threads  view_new() the hub's; the others any.
  */
 #ifndef STORE_VIEW_PRIVATE_H
 #define STORE_VIEW_PRIVATE_H
 
-#include "store/rocks.h"
 #include "store/schema.h"
+#include "store/state_db.h"
 
 /* `meta` is what the newest batch wrote. */
-struct view *view_new(struct rocks *db, const struct schema_meta *meta);
+struct view *view_new(struct state_db *db, const struct schema_meta *meta);
+/* Borrowed while the view lives. */
+const struct schema_meta *view_meta(const struct view *v);
+/* All rows there are; freed before the view. */
+struct rocks_iter *view_rows(const struct view *v);
 
 #endif

@@ -38,6 +38,9 @@ int err_http_status(enum err e)
 
 void reason_set(struct reason *why, const char *format, ...)
 {
+    if (why == NULL) {
+        return;
+    }
     va_list args;
     va_start(args, format);
     (void)vsnprintf(why->text, sizeof why->text, format, args);

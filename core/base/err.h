@@ -25,6 +25,7 @@ struct reason {
     char text[512];
 };
 
+/* `why` may be NULL: nobody wants to know. */
 void reason_set(struct reason *why, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

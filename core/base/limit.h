@@ -102,6 +102,8 @@
 #define TOMBSTONE_REAP_MS      (30ULL * 1000)
 /* Longest encoded command: a key, a value and their frame. */
 #define COMMAND_MAX            (KV_VALUE_MAX + KV_KEY_MAX + 256U)
+/* Rows of one command that restores a backup: one of the largest size and its frame at least. */
+#define RESTORE_CHUNK_MAX      (KV_VALUE_MAX + KV_KEY_MAX + 160U)
 /* Commands that wait for the disk at one time; ERR_BUSY past it. */
 #define PROPOSALS_MAX          65536U
 #define PROPOSAL_BYTES_MAX     MIB(256)

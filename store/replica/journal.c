@@ -171,6 +171,23 @@ static enum err journal_load_snapshot(struct journal *j, struct reason *why)
     return e;
 }
 
+static enum err journal_load_generation(struct journal *j, struct reason *why)
+{
+    struct rocks_slice slice = {0};
+    struct bytes body;
+    enum err e = rocks_get(j->db, NULL, BYTES("g"), &slice, why);
+    if (e != OK) {
+        return e == ERR_NOT_FOUND ? OK : e;
+    }
+    if (journal_unseal(slice.value, 8, &body)) {
+        j->facts.snapshot.generation = journal_int(body.ptr, 8);
+    } else {
+        e = journal_corrupt(j, why, "the name of the current state is damaged");
+    }
+    rocks_slice_close(&slice);
+    return e;
+}
+
 static enum err journal_load_epoch(struct journal *j, struct reason *why)
 {
     struct rocks_slice slice = {0};
@@ -287,6 +304,9 @@ static enum err journal_load(struct journal *j, struct reason *why)
     enum err e = journal_load_vote(j, why);
     if (e == OK) {
         e = journal_load_snapshot(j, why);
+    }
+    if (e == OK) {
+        e = journal_load_generation(j, why);
     }
     if (e == OK) {
         e = journal_load_epoch(j, why);
@@ -467,6 +487,17 @@ enum err journal_cut_tail(struct journal *j, uint64_t from, struct reason *why)
     return e;
 }
 
+static void journal_stage_snapshot(struct journal *j, const struct journal_snapshot *snapshot)
+{
+    buf_clear(&j->scratch);
+    journal_put_int(&j->scratch, snapshot->index, 8);
+    journal_put_int(&j->scratch, snapshot->term, 8);
+    journal_put_int(&j->scratch, snapshot->configuration_index, 8);
+    buf_put(&j->scratch, snapshot->configuration);
+    journal_seal(&j->scratch);
+    rocks_batch_put(j->batch, BYTES("s"), buf_view(&j->scratch));
+}
+
 enum err journal_cut_head(struct journal *j,
                           const struct journal_snapshot *snapshot,
                           uint64_t first_kept,
@@ -476,13 +507,7 @@ enum err journal_cut_head(struct journal *j,
     struct journal_key end;
     uint64_t first = atomic_load(&j->first);
     CHECK(first_kept <= snapshot->index + 1);
-    buf_clear(&j->scratch);
-    journal_put_int(&j->scratch, snapshot->index, 8);
-    journal_put_int(&j->scratch, snapshot->term, 8);
-    journal_put_int(&j->scratch, snapshot->configuration_index, 8);
-    buf_put(&j->scratch, snapshot->configuration);
-    journal_seal(&j->scratch);
-    rocks_batch_put(j->batch, BYTES("s"), buf_view(&j->scratch));
+    journal_stage_snapshot(j, snapshot);
     if (first_kept > first) {
         rocks_batch_delete_range(j->batch, journal_key(&begin, first),
                                  journal_key(&end, first_kept));
@@ -490,6 +515,45 @@ enum err journal_cut_head(struct journal *j,
     enum err e = journal_write(j, why);
     if (e == OK && first_kept > first) {
         atomic_store(&j->first, first_kept);
+    }
+    return e;
+}
+
+static void journal_stage_generation(struct journal *j, uint64_t generation)
+{
+    buf_clear(&j->scratch);
+    journal_put_int(&j->scratch, generation, 8);
+    journal_seal(&j->scratch);
+    rocks_batch_put(j->batch, BYTES("g"), buf_view(&j->scratch));
+}
+
+enum err journal_install(struct journal *j,
+                         const struct journal_snapshot *snapshot,
+                         uint64_t generation,
+                         struct reason *why)
+{
+    struct journal_key begin;
+    struct journal_key end;
+    uint64_t first = atomic_load(&j->first);
+    uint64_t last = atomic_load(&j->last);
+    CHECK(snapshot->index > 0 && snapshot->term > 0);
+    /* The mark first, as when the tail is cut: behind this nothing is promised but the snapshot. It
+     * rises again with the next entry. */
+    if (j->mark != NULL && mark_index(j->mark) > snapshot->index) {
+        enum err e = mark_set(j->mark, snapshot->index, true, why);
+        if (e != OK) {
+            return e;
+        }
+    }
+    journal_stage_snapshot(j, snapshot);
+    journal_stage_generation(j, generation);
+    if (first <= last) {
+        rocks_batch_delete_range(j->batch, journal_key(&begin, first), journal_key(&end, last + 1));
+    }
+    enum err e = journal_write(j, why);
+    if (e == OK) {
+        atomic_store(&j->first, snapshot->index + 1);
+        atomic_store(&j->last, snapshot->index);
     }
     return e;
 }

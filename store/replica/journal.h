@@ -12,6 +12,7 @@
  * Format   key 'e' + index (big-endian)    an entry: index, term, type, payload, CRC-32
  *          key 'v' + '0' and 'v' + '1'     term, vote, CRC-32: the same twice
  *          key 's'                         snapshot: index, term, configuration and its index
+ *          key 'g'                         generation of the state; none: 0
  *          key 'c'                         epoch
  * Threads  any one at a time for what writes; journal_read() and journal_term() from any.
  */
@@ -42,6 +43,7 @@ struct journal_snapshot {
     uint64_t term;
     uint64_t configuration_index;
     struct bytes configuration; /* encoded; the journal's until it is closed */
+    uint64_t generation; /* where that state is: datadir_state(); journal_install() sets it */
 };
 
 /* What was there when it was opened: the engine starts from it. */
@@ -95,6 +97,14 @@ enum err journal_cut_head(struct journal *j,
                           const struct journal_snapshot *snapshot,
                           uint64_t first_kept,
                           struct reason *why) ERR_MUST_USE;
+/* Another server's state took the place of ours: records the snapshot that it came from and the
+ * generation under which it is, durable, and forgets all entries: the next is `snapshot->index`
+ * + 1.
+ */
+enum err journal_install(struct journal *j,
+                         const struct journal_snapshot *snapshot,
+                         uint64_t generation,
+                         struct reason *why) ERR_MUST_USE;
 /* After ERR_NO_SPACE of a write: closes the database and opens it as it is on the disk, without
  * what the write may have left half done. May fail with ERR_NO_SPACE itself, to be called again. */
 enum err journal_reopen(struct journal *j, struct reason *why) ERR_MUST_USE;

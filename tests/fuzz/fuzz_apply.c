@@ -79,6 +79,11 @@ static void check_changes(struct view *v, const struct change_batch *batch)
 {
     struct change_scan *scan = NULL;
     struct change c;
+    if (batch->replaced) {
+        CHECK(batch->count == 0);
+        CHECK(change_scan_open(v, batch->after, &scan) == ERR_COMPACTED);
+        return;
+    }
     CHECK(change_scan_open(v, batch->after, &scan) == OK);
     for (size_t i = 0; i < batch->count; i++) {
         const struct change *want = &batch->changes[i];

@@ -151,16 +151,16 @@ Test(schema, the_hash_is_what_it_always_was)
 Test(schema, the_end_of_a_prefix_is_the_first_key_that_does_not_begin_with_it)
 {
     struct schema_key k;
-    schema_key_kv(&k, S("a"));
+    schema_key_kv(&k, 0, S("a"));
     schema_key_end(&k);
     cr_assert_bytes(schema_key_view(&k), S("Kb"));
-    schema_key_kv(&k, S("a\xff\xff"));
+    schema_key_kv(&k, 0, S("a\xff\xff"));
     schema_key_end(&k);
     cr_assert_bytes(schema_key_view(&k), S("Kb"));
-    schema_key_kv(&k, S("\xff"));
+    schema_key_kv(&k, 0, S("\xff"));
     schema_key_end(&k);
     cr_assert_bytes(schema_key_view(&k), S("L"));
-    schema_key_kv(&k, S(""));
+    schema_key_kv(&k, 0, S(""));
     schema_key_end(&k);
     cr_assert_bytes(schema_key_view(&k), S("L"));
 }
@@ -195,7 +195,7 @@ Test(schema, rows_come_back_and_damaged_ones_are_corrupt)
 Test(schema, the_meta_row_comes_back_and_tells_versions_apart)
 {
     char data[SCHEMA_META_LEN];
-    struct schema_meta meta = {1, 2, 3, 4, UINT64_MAX};
+    struct schema_meta meta = {1, 2, 3, 4, UINT64_MAX, 6, 7, 8, 9};
     struct schema_meta back;
     schema_meta_encode(&meta, data);
     cr_assert_eq(schema_meta_decode((struct bytes){data, sizeof(data)}, &back), OK);
@@ -204,5 +204,19 @@ Test(schema, the_meta_row_comes_back_and_tells_versions_apart)
     data[1]++;
     cr_assert_eq(schema_meta_decode((struct bytes){data, sizeof(data)}, &back), ERR_VERSION);
     data[0]++;
+    cr_assert_eq(schema_meta_decode((struct bytes){data, sizeof(data)}, &back), ERR_CORRUPT);
+}
+
+/* As written before there were clusters: five numbers. */
+Test(schema, the_meta_row_of_version_1_is_read)
+{
+    struct schema_meta back = {.restores = 9};
+    char data[42] = {'M', 1, 5, 0, 0, 0, 0, 0, 0, 0, 4};
+    cr_assert_eq(schema_meta_decode((struct bytes){data, sizeof(data)}, &back), OK);
+    cr_assert_eq(back.applied, 5);
+    cr_assert_eq(back.kv_index, 4);
+    cr_assert_eq(back.restores, 0);
+    cr_assert_eq(back.cluster, 0);
+    data[1] = 2;
     cr_assert_eq(schema_meta_decode((struct bytes){data, sizeof(data)}, &back), ERR_CORRUPT);
 }

@@ -13,6 +13,10 @@ static const struct command samples[] = {
     {.type = COMMAND_KV_DELETE_PREFIX, .kv_delete_prefix = {.prefix = {"app/", 4}}},
     {.type = COMMAND_KV_DELETE_PREFIX},
     {.type = COMMAND_TOMBSTONE_REAP, .tombstone_reap = {.through = 1ULL << 60}},
+    {.type = COMMAND_RESTORE_BEGIN, .restore = {.id = 1}},
+    {.type = COMMAND_RESTORE_CHUNK, .restore = {.id = 1, .number = 3, .rows = {"row", 3}}},
+    {.type = COMMAND_RESTORE_COMMIT, .restore = {.id = UINT64_MAX, .number = 3}},
+    {.type = COMMAND_RESTORE_ABORT, .restore = {.id = 2}},
 };
 #define SAMPLES (sizeof(samples) / sizeof(samples[0]))
 

@@ -146,6 +146,83 @@ Test(journal, a_cut_tail_stays_cut_and_lowers_the_mark)
     journal_close(j);
 }
 
+static void install(struct journal *j, uint64_t index, uint64_t generation)
+{
+    struct reason why = {0};
+    struct journal_snapshot snapshot = {
+        .index = index, .term = 2, .configuration_index = 1, .configuration = BYTES("other")};
+    cr_assert_eq(journal_install(j, &snapshot, generation, &why), OK, "%s", why.text);
+    check_contents(j, index + 1, index);
+}
+
+static void check_installed(const struct journal *j, uint64_t index, uint64_t generation)
+{
+    const struct journal_snapshot *snapshot = &journal_facts(j)->snapshot;
+    cr_assert_eq(snapshot->index, index);
+    cr_assert_eq(snapshot->term, 2);
+    cr_assert_eq(snapshot->generation, generation);
+    cr_assert(bytes_equal(snapshot->configuration, BYTES("other")));
+}
+
+/* The snapshot may be ahead of the log, and the log ahead of the snapshot. */
+Test(journal, an_installed_snapshot_takes_the_place_of_all_entries)
+{
+    struct journal *j = opened(scratch);
+    boot(j);
+    fill(j, 20, 1);
+    cr_assert_eq(journal_facts(j)->snapshot.generation, 0);
+    install(j, 1000, 1);
+    journal_close(j);
+    j = opened(scratch);
+    check_contents(j, 1001, 1000);
+    check_installed(j, 1000, 1);
+    fill(j, 1020, 1);
+    install(j, 1010, 2);
+    journal_close(j);
+    j = opened(scratch);
+    check_contents(j, 1011, 1010);
+    check_installed(j, 1010, 2);
+    fill(j, 1015, 1);
+    /* The generation stays what it is when the log's head is cut. */
+    struct reason why;
+    struct journal_snapshot cut = {.index = 1012, .term = 2, .configuration = BYTES("other")};
+    cr_assert_eq(journal_cut_head(j, &cut, 1012, &why), OK);
+    journal_close(j);
+    j = opened(scratch);
+    check_contents(j, 1012, 1015);
+    check_installed(j, 1012, 2);
+    journal_close(j);
+}
+
+/* The last synced write is not torn: any end of the file is either before or after it. */
+Test(journal, an_install_happens_whole_or_not_at_all)
+{
+    char wal[512];
+    char copy[128];
+    struct journal *j = opened(scratch);
+    boot(j);
+    fill(j, 20, 1);
+    newest_wal(log_dir, wal, sizeof wal);
+    off_t before = file_size(wal);
+    install(j, 15, 1);
+    (void)snprintf(copy, sizeof copy, "%s.copy", scratch);
+    for (off_t end = before; end <= file_size(wal); end++) {
+        char torn[512];
+        file_copy(scratch, copy);
+        (void)snprintf(torn, sizeof torn, "%s%s", copy, wal + strlen(scratch));
+        cr_assert_eq(truncate(torn, end), 0);
+        struct journal *other = opened(copy);
+        bool whole = end == file_size(wal);
+        check_contents(other, whole ? 16 : 1, whole ? 15 : 20);
+        cr_assert_eq(journal_facts(other)->snapshot.generation, whole ? 1 : 0);
+        journal_close(other);
+    }
+    journal_close(j);
+    char command[256];
+    (void)snprintf(command, sizeof command, "rm -rf '%s'", copy);
+    cr_assert_eq(system(command), 0);
+}
+
 Test(journal, a_cut_head_leaves_the_snapshot_and_what_follows)
 {
     struct reason why;
