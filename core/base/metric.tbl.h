@@ -94,3 +94,17 @@ X(METRIC_HISTORY_OLDEST,
   "oldest index from which the change stream can be resumed")
 X(METRIC_HISTORY_BYTES, GAUGE, "history.bytes", "bytes", "size of the kept change history")
 X(METRIC_KV_WRITES, COUNTER, "kvs.apply", "writes", "KV writes and deletes applied")
+X(METRIC_PEER_FRAMES_IN, COUNTER, "peer.frames_in", "frames", "messages received from servers")
+X(METRIC_PEER_FRAMES_OUT, COUNTER, "peer.frames_out", "frames", "messages queued to servers")
+X(METRIC_PEER_BYTES_IN, COUNTER, "peer.bytes_in", "bytes", "bytes received from servers")
+X(METRIC_PEER_BYTES_OUT, COUNTER, "peer.bytes_out", "bytes", "bytes sent to servers")
+X(METRIC_PEER_REFUSED,
+  COUNTER,
+  "peer.refused",
+  "connections",
+  "connections to the servers' port that were refused")
+X(METRIC_PEER_DROPPED,
+  COUNTER,
+  "peer.dropped",
+  "messages",
+  "messages to servers lost: not connected, queue full, or the connection broke")
