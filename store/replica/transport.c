@@ -152,7 +152,7 @@ void transport_set_cluster(struct transport *t, uint64_t cluster)
         struct peer *p = LIST_OWNER(at, struct peer, link);
         for (unsigned c = 0; c < CHANNELS; c++) {
             if (p->out[c].state.state == OUT_UP && p->out[c].cluster != cluster) {
-                out_restart(&p->out[c], "the cluster's id is known now");
+                out_restart(&p->out[c]);
             }
         }
     }
@@ -171,7 +171,7 @@ enum err transport_set_peer(struct transport *t, uint64_t id, const char *addres
     if (p != NULL) {
         in_close_peer(t, id);
         for (unsigned c = 0; c < CHANNELS; c++) {
-            out_restart(&p->out[c], "it has another address now");
+            out_restart(&p->out[c]);
         }
         free(p->address);
         p->address = mem_strdup(address);

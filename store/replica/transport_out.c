@@ -63,7 +63,7 @@ static void out_log_lost(struct out *o, uint64_t now_ms, const char *reason)
              o->peer->address, out_channel_name(o), reason);
 }
 
-/* From any state to WAITING, without a timer. */
+/* From any state to WAITING, without a timer. No reason: that was our own wish. */
 static void out_break(struct out *o, const char *reason)
 {
     if (o->state.state == OUT_WAITING) {
@@ -84,7 +84,9 @@ static void out_break(struct out *o, const char *reason)
             o->backoff_ms = TRANSPORT_RETRY_MIN_MS;
         }
         o->peer->lost = o->peer->lost || o->channel == TRANSPORT_CONTROL;
-        out_log_lost(o, now_ms, reason);
+        if (reason != NULL) {
+            out_log_lost(o, now_ms, reason);
+        }
         out_news(o);
     }
     sm_move(&o->state, OUT_WAITING);
@@ -102,13 +104,13 @@ static void out_fail(struct out *o, const char *reason)
     }
 }
 
-void out_restart(struct out *o, const char *reason)
+void out_restart(struct out *o)
 {
     /* Whatever can still go goes. */
     if (o->state.state == OUT_UP) {
         out_flush(o);
     }
-    out_break(o, reason);
+    out_break(o, NULL);
     o->backoff_ms = TRANSPORT_RETRY_MIN_MS;
     o->quiet_until_ms = 0;
     env_timer_start(o->peer->transport->env, &o->timer, 0);
@@ -124,7 +126,7 @@ void out_hurry(struct out *o)
 
 void out_close(struct out *o)
 {
-    out_break(o, "no longer a peer");
+    out_break(o, NULL);
     timer_stop(&o->timer);
     CHECK(o->queue.bytes == 0 && list_empty(&o->dirty));
 }

@@ -98,7 +98,7 @@ void transport_turn(struct transport *t);
 
 void out_init(struct out *o, struct peer *p, enum transport_channel channel);
 /* Breaks what there is and dials at once. */
-void out_restart(struct out *o, const char *reason);
+void out_restart(struct out *o);
 /* The peer has shown that it is there: do not wait long. */
 void out_hurry(struct out *o);
 void out_put(struct out *o, struct bytes message);
