@@ -4,32 +4,21 @@
 #include "core/base/limit.h"
 #include "core/base/list.h"
 #include "core/base/log.h"
+#include "core/base/mem.h"
 #include "core/base/metric.h"
 
-#include <time.h>
 
 /* --- the log: on the disk thread ------------------------------------------------------------- */
 
-static void disk_wait(uint64_t ms)
-{
-    struct timespec ts = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
-    (void)nanosleep(&ts, NULL);
-}
-
-/* The disk was filled by somebody else between our look and our write. The write failed before
- * any sync, so nothing is in doubt: the log is opened anew, which cuts off what was half written,
- * and the group is written again when there is room. Reads go on meanwhile. */
-static enum err disk_write_again(struct store *s, struct reason *why)
+static enum err disk_write(struct store *s, struct reason *why)
 {
     struct disk_group *g = &s->group;
-    enum err e = ERR_NO_SPACE;
-    log_line(LOG_STORE_NO_SPACE, "dir=%s free=0", s->dir.path);
-    while (e == ERR_NO_SPACE && !atomic_load(&s->closing)) {
-        disk_wait(DISK_RETRY_MS);
-        e = journal_reopen(s->journal, why);
-        if (e == OK && journal_last(s->journal) < g->first) {
-            e = journal_append(s->journal, g->first, g->entries, g->count, why);
-        }
+    enum err e = OK;
+    if (g->cut_from != 0 && g->cut_from <= journal_last(s->journal)) {
+        e = journal_cut_tail(s->journal, g->cut_from, why);
+    }
+    if (e == OK && g->count > 0 && journal_last(s->journal) < g->first) {
+        e = journal_append(s->journal, g->first, g->entries, g->count, why);
     }
     return e;
 }
@@ -45,14 +34,8 @@ static void disk_on_append(struct mail *m)
     struct store *s = g->store;
     struct reason why;
     uint64_t begin_us = env_real_now_us();
-    enum err e = journal_append(s->journal, g->first, g->entries, g->count, &why);
-    if (e == ERR_NO_SPACE) {
-        e = disk_write_again(s, &why);
-    }
-    if (e == ERR_NO_SPACE) {
-        /* Closing: nobody is told that it was written. */
-        g->count = 0;
-    } else if (e != OK) {
+    g->result = disk_write(s, &why);
+    if (g->result != OK && g->result != ERR_NO_SPACE) {
         /* After a failed sync nobody knows what the disk holds. */
         fatal("cannot write the log: %s", why.text);
     }
@@ -62,12 +45,80 @@ static void disk_on_append(struct mail *m)
     mailbox_post(loop_mailbox(s->hub), &g->mail);
 }
 
+/* What of the log's end the disk has not been given yet; one group at a time. */
+static void disk_fill_group(struct store *s)
+{
+    struct disk_group *g = &s->group;
+    g->first = s->written + 1;
+    g->count = 0;
+    g->bytes = 0;
+    g->clip = UINT64_MAX;
+    g->cut_from = s->cut_from;
+    s->cut_from = 0;
+    for (uint64_t i = g->first; i <= tail_last(&s->tail); i++) {
+        if (g->count == GROUP_ENTRIES_MAX || g->bytes >= GROUP_BYTES_MAX) {
+            break;
+        }
+        if (g->count == g->entries_cap) {
+            g->entries_cap = g->entries_cap == 0 ? 64 : g->entries_cap * 2;
+            g->entries = mem_realloc(g->entries, g->entries_cap * sizeof *g->entries);
+        }
+        const struct journal_entry *entry = tail_get(&s->tail, i);
+        CHECK(entry != NULL);
+        g->entries[g->count++] = *entry;
+        g->bytes += entry->data.len;
+    }
+    s->written += g->count;
+}
+
 void disk_append(struct store *s)
 {
+    if (s->group.busy || (s->written >= tail_last(&s->tail) && s->cut_from == 0)) {
+        return;
+    }
+    disk_fill_group(s);
     s->group.busy = true;
     s->group.store = s;
     s->group.mail.deliver = disk_on_append;
     mailbox_post(loop_mailbox(s->disk), &s->group.mail);
+}
+
+void disk_resend(struct store *s)
+{
+    s->group.mail.deliver = disk_on_append;
+    mailbox_post(loop_mailbox(s->disk), &s->group.mail);
+}
+
+struct disk_opening {
+    struct store *store;
+    enum err result;
+    struct reason why;
+};
+
+static void disk_on_reopen(void *arg)
+{
+    struct disk_opening *o = arg;
+    o->result = journal_reopen(o->store->journal, &o->why);
+}
+
+enum err disk_reopen(struct store *s)
+{
+    struct disk_opening o = {.store = s};
+    log_line(LOG_STORE_NO_SPACE, "dir=%s free=0", s->dir.path);
+    disk_call(s, disk_on_reopen, &o);
+    if (o.result != OK && o.result != ERR_NO_SPACE) {
+        fatal("cannot open the log again: %s", o.why.text);
+    }
+    return o.result;
+}
+
+void disk_call(struct store *s, void (*fn)(void *arg), void *arg)
+{
+    if (s->running) {
+        loop_call(s->disk, fn, arg);
+    } else {
+        fn(arg);
+    }
 }
 
 static void disk_on_cut(struct mail *m)

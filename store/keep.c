@@ -18,7 +18,8 @@
  * group that is about to be written. */
 static uint64_t keep_need(const struct store *s, uint64_t reserve)
 {
-    uint64_t group = s->pending.bytes < GROUP_BYTES_MAX ? s->pending.bytes : GROUP_BYTES_MAX;
+    uint64_t pending = writes_pending_bytes(s);
+    uint64_t group = pending < GROUP_BYTES_MAX ? pending : GROUP_BYTES_MAX;
     return reserve + s->dirty_bytes + (s->flush.busy ? s->flush.bytes : 0) + group;
 }
 
@@ -58,12 +59,15 @@ bool keep_disk_full(struct store *s)
 
 /* How many entries stay behind the durable state: as many as configured, while they are not more
  * than the disk can spare. */
-static unsigned keep_trailing(const struct store *s)
+static uint64_t keep_trailing(const struct store *s, uint64_t durable)
 {
     uint64_t count = engine_last(s->engine) - engine_snapshot_index(s->engine);
     uint64_t each = count > 0 ? s->uncut_bytes / count + 1 : 1;
     uint64_t most = s->flush_budget / KEEP_TRAILING_PART / each;
-    return most < s->log_trailing ? (unsigned)most : s->log_trailing;
+    most = most < s->log_trailing ? most : s->log_trailing;
+    /* Whoever fetches a snapshot goes on from there. */
+    uint64_t behind = fetch_keep_behind(s);
+    return behind < durable && durable - behind > most ? durable - behind : most;
 }
 
 static void keep_cut(struct store *s)
@@ -80,7 +84,7 @@ static void keep_cut(struct store *s)
     }
     struct journal_snapshot snapshot;
     uint64_t first_kept = 0;
-    enum err e = engine_snapshot(s->engine, durable, keep_trailing(s), env_now_ms(loop_env(s->hub)),
+    enum err e = engine_snapshot(s->engine, durable, keep_trailing(s, durable), env_now_ms(loop_env(s->hub)),
                                  &snapshot, &first_kept);
     if (e != OK) {
         return;

@@ -15,11 +15,8 @@ struct reader_news {
 
 /* --- the hub's side -------------------------------------------------------------------------- */
 
-void publish(struct store *s, uint64_t after)
+static void publish_batch(struct store *s, struct change_batch *batch, struct view *view)
 {
-    struct view *view = state_view(s->state);
-    struct change_batch *batch = collect_finish(&s->collect, after, view);
-    CHECK(batch->through == s->applied);
     for (struct store_reader *r = s->readers; r != NULL; r = r->next) {
         struct reader_news *news = mem_alloc(sizeof *news);
         *news = (struct reader_news){.batch = change_batch_ref(batch)};
@@ -30,17 +27,32 @@ void publish(struct store *s, uint64_t after)
             mailbox_post(loop_mailbox(r->loop), &r->kick);
         }
     }
-    /* Only now: whoever reads this index finds the batch in its inbox. */
-    atomic_store(&s->published, s->applied);
+    /* Only now: whoever reads this count finds the batch in its inbox. */
+    atomic_fetch_add(&s->published, 1);
     change_batch_unref(batch);
     view_unref(s->view);
     s->view = view;
+    atomic_store(&s->facts.epoch, view_epoch(view));
+}
+
+void publish(struct store *s, uint64_t after)
+{
+    struct view *view = state_view(s->state);
+    struct change_batch *batch = collect_finish(&s->collect, after, view);
+    CHECK(batch->through == s->applied);
+    publish_batch(s, batch, view);
+}
+
+void publish_replaced(struct store *s, uint64_t after)
+{
+    collect_replaced(&s->collect);
+    publish(s, after);
 }
 
 void publish_open(struct store *s)
 {
     s->view = state_view(s->state);
-    atomic_store(&s->published, s->applied);
+    atomic_store(&s->facts.epoch, view_epoch(s->view));
 }
 
 void publish_close(struct store *s)
@@ -86,6 +98,7 @@ static void reader_deliver(struct store_reader *r)
         struct reader_news *next = news->next;
         struct change_batch *batch = news->batch;
         CHECK(batch->after == view_index(r->view));
+        r->seen++;
         *news = (struct reader_news){.next = r->retired, .retired = r->view};
         r->retired = news;
         r->view = view_ref(batch->view);
@@ -108,7 +121,7 @@ static void reader_on_kick(struct mail *m)
 struct view *store_reader_view(struct store_reader *r)
 {
     /* Inside on_changes() the view is the batch's: the next batches come after it, in order. */
-    if (!r->delivering && atomic_load(&r->store->published) > view_index(r->view)) {
+    if (!r->delivering && atomic_load(&r->store->published) > r->seen) {
         reader_deliver(r);
     }
     return r->view;
@@ -118,6 +131,7 @@ static void reader_attach(struct store *s, void *arg)
 {
     struct store_reader *r = arg;
     r->view = view_ref(s->view);
+    r->seen = atomic_load(&s->published);
     r->next = s->readers;
     s->readers = r;
 }

@@ -323,6 +323,8 @@ enum err schema_check_row(struct bytes raw, struct bytes value)
         return schema_check_deletion(raw, value);
     case SCHEMA_CASCADE:
         return raw.len == 17 && value.len > 0 && value.len % 8 == 0 ? OK : ERR_CORRUPT;
+    case SCHEMA_PROPOSER:
+        return raw.len == 9 && value.len == 16 ? OK : ERR_CORRUPT;
     case SCHEMA_META:
         return schema_check_meta(raw, value);
     default:

@@ -13,23 +13,6 @@
 
 /* --- opening --------------------------------------------------------------------------------- */
 
-/* The first 8 bytes of a UUID; never 0, which means nobody. */
-static uint64_t store_id_of(const char *uuid)
-{
-    uint64_t id = 0;
-    unsigned digits = 0;
-    for (const char *at = uuid; *at != '\0' && digits < 16; at++) {
-        static const char HEX[] = "0123456789abcdef";
-        char lower = (char)(*at >= 'A' && *at <= 'F' ? *at - 'A' + 'a' : *at);
-        const char *found = strchr(HEX, lower);
-        if (found != NULL) {
-            id = id << 4 | (uint64_t)(found - HEX);
-            digits++;
-        }
-    }
-    return id != 0 ? id : 1;
-}
-
 static enum err store_corrupt(const struct store *s, struct reason *why, const char *what)
 {
     reason_set(why, "%s: %s; restore the data directory from a backup, or start with an empty one",
@@ -48,39 +31,21 @@ static enum err store_database_failed(const char *path, enum err e, struct reaso
     return e;
 }
 
-static enum err store_open_databases(struct store *s, struct reason *why)
-{
-    struct journal_paths paths = {0};
-    enum err e = OK;
-    if (!s->in_memory) {
-        paths = (struct journal_paths){.directory = s->dir.log_path, .mark = s->dir.mark_path};
-        e = wal_check(s->dir.state_path, 0, why);
-    }
-    if (e == OK) {
-        e = journal_open(&paths, &s->journal, why);
-        if (e != OK) {
-            return store_database_failed(paths.directory, e, why);
-        }
-        e = state_open(s->dir.state_path, &s->state, why);
-        if (e != OK) {
-            return store_database_failed(s->dir.state_path, e, why);
-        }
-    }
-    return e;
-}
-
+/* A cluster of one, at once. */
 static enum err store_found(struct store *s, struct reason *why)
 {
     uint64_t epoch = 0;
     struct buf configuration;
-    if (state_applied(s->state) > 0) {
-        return store_corrupt(s, why, "the log is empty, though the state is not");
-    }
+    struct store_servers servers = {.count = 1};
     while (epoch == 0) {
-        env_real_random(&epoch, sizeof epoch);
+        env_random(loop_env(s->hub), &epoch, sizeof epoch);
     }
+    servers.servers[0] = (struct store_server){.id = s->id, .role = STORE_VOTER};
+    memcpy(servers.servers[0].node_id, s->node_id, sizeof s->node_id);
+    (void)snprintf(servers.servers[0].address, sizeof servers.servers[0].address, "%s",
+                   s->address);
     buf_init(&configuration, RAFT_CONFIGURATION_MAX);
-    enum err e = engine_configuration_encode(s->id, s->address, &configuration);
+    enum err e = members_encode(&servers, &configuration);
     if (e == OK) {
         e = journal_bootstrap(s->journal, epoch, buf_view(&configuration), why);
     }
@@ -110,57 +75,92 @@ static enum err store_check_whole(const struct store *s, struct reason *why)
 
 static enum err store_start_engine(struct store *s, struct reason *why)
 {
-    unsigned seed = 0;
-    env_real_random(&seed, sizeof seed);
-    struct engine_options options = {
-        .id = s->id,
-        .address = s->address,
-        .seed = seed,
-        .guards = guards_on(),
-        .ops = &HUB_OPS,
-        .ctx = s,
-    };
-    s->engine = engine_new(&options);
     s->applied = state_applied(s->state);
-    enum err e = engine_start(s->engine, journal_facts(s->journal), s->applied,
-                              env_now_ms(loop_env(s->hub)), why);
+    s->commit = s->applied;
+    enum err e = hub_start_engine(s, why);
     if (e != OK) {
         return store_corrupt(s, why, "the log holds a cluster configuration that cannot be read");
     }
-    if (!engine_leads(s->engine)) {
+    struct store_servers servers = *engine_servers(s->engine);
+    const struct store_server *self = members_find(&servers, s->id);
+    if (servers.count == 1 && self == NULL) {
         reason_set(why,
                    "%s: belongs to a server with another node id; start with that id again, or use "
                    "another -data-dir",
                    s->dir.path);
         return ERR_INVALID;
     }
-    journal_forget_facts(s->journal);
-    return hub_replay(s, why);
+    if (members_voters(&servers) == 1 && self != NULL && self->role == STORE_VOTER) {
+        /* The only voter: what is in its log is on a majority's disks. */
+        s->commit = s->written;
+    }
+    return round_replay(s, why);
 }
 
-static enum err store_open_all(struct store *s, struct reason *why)
+static enum err store_open_state(struct store *s, struct reason *why)
 {
-    enum err e = store_open_databases(s, why);
-    if (e == OK && journal_facts(s->journal)->fresh) {
+    uint64_t generation = journal_generation(s->journal);
+    char *path = s->in_memory ? NULL : datadir_state(&s->dir, generation);
+    enum err e = path == NULL ? OK : wal_check(path, 0, why);
+    if (e == OK) {
+        e = state_open(path, &s->state, why);
+        e = e == OK ? OK : store_database_failed(path, e, why);
+    }
+    if (e == OK && !s->in_memory) {
+        datadir_drop_states(&s->dir, generation);
+    }
+    free(path);
+    return e;
+}
+
+static enum err store_open_all(struct store *s, const struct store_options *options,
+                               struct reason *why)
+{
+    struct journal_paths paths = {0};
+    if (!s->in_memory) {
+        paths = (struct journal_paths){.directory = s->dir.log_path, .mark = s->dir.mark_path};
+    }
+    enum err e = journal_open(&paths, &s->journal, why);
+    if (e != OK) {
+        return store_database_failed(paths.directory, e, why);
+    }
+    e = store_open_state(s, why);
+    if (e == OK && journal_facts(s->journal)->epoch == 0 && state_applied(s->state) > 0) {
+        e = store_corrupt(s, why, "the log is empty, though the state is not");
+    }
+    e = e == OK ? peers_open(s, options, why) : e;
+    if (e == OK && journal_facts(s->journal)->epoch == 0 && options->start == STORE_ALONE) {
         e = store_found(s, why);
     }
     if (e == OK) {
         e = store_check_whole(s, why);
     }
-    if (e == OK) {
-        e = store_start_engine(s, why);
+    s->cluster = e == OK ? journal_facts(s->journal)->epoch : 0;
+    if (e == OK && s->cluster != 0) {
+        e = state_set_cluster(s->state, s->cluster, why);
     }
-    return e;
+    if (e == OK && s->transport != NULL) {
+        transport_set_cluster(s->transport, s->cluster);
+    }
+    return e == OK ? store_start_engine(s, why) : e;
 }
 
 static void store_free(struct store *s)
 {
+    transport_close(s->transport);
     engine_free(s->engine);
+    fetch_close(s);
+    found_close(s);
+    writes_free(s);
+    tail_close(&s->tail);
     state_close(s->state);
     journal_close(s->journal);
+    rpc_room_close(&s->room);
+    buf_close(&s->outgoing);
+    buf_close(&s->gathered);
     buf_close(&s->cut.configuration);
+    free(s->sending);
     free(s->group.entries);
-    free(s->entries);
     loop_free(s->hub);
     loop_free(s->disk);
     loop_free(s->keeper);
@@ -185,7 +185,9 @@ store_open(const struct store_options *options, struct store **ret_store, struct
     s->in_memory = options->data_dir == NULL;
     s->dir = dir;
     s->address = mem_strdup(options->address);
-    s->id = store_id_of(options->node_id);
+    (void)snprintf(s->node_id, sizeof s->node_id, "%s", options->node_id);
+    s->id = store_server_id(options->node_id);
+    s->election_ms = options->election_ms != 0 ? options->election_ms : RAFT_ELECTION_MS;
     s->log_trailing =
         (unsigned)(options->log_trailing < UINT32_MAX ? options->log_trailing : UINT32_MAX);
     s->history_age_ms = options->history_age_ms;
@@ -193,20 +195,23 @@ store_open(const struct store_options *options, struct store **ret_store, struct
     s->hub = loop_new("hub");
     s->disk = loop_new("disk");
     s->keeper = loop_new("keeper");
+    env_random(loop_env(s->hub), &s->proposer, sizeof s->proposer);
+    s->proposer |= 1;
     hub_open(s);
     keep_open(s);
     collect_init(&s->collect);
-    enum err e = store_open_all(s, why);
+    enum err e = store_open_all(s, options, why);
     if (e != OK) {
         collect_close(&s->collect);
         store_free(s);
         return e;
     }
     publish_open(s);
-    s->facts.epoch = journal_facts(s->journal)->epoch;
+    peers_refresh(s);
     hub_refresh_facts(s);
     hub_start_timers(s);
     keep_start(s);
+    s->running = true;
     loop_start(s->disk);
     loop_start(s->keeper);
     loop_start(s->hub);
@@ -244,7 +249,7 @@ void store_propose(struct store *s, struct loop *from, struct proposal *p, struc
     p->index = 0;
     p->proposed_us = env_real_now_us();
     p->command = buf_take(command, &p->command_len);
-    p->mail = (struct mail){.deliver = hub_on_proposal};
+    p->mail = (struct mail){.deliver = write_on_proposal};
     mailbox_post(loop_mailbox(s->hub), &p->mail);
 }
 
@@ -252,6 +257,9 @@ void store_facts_get(struct store *s, struct store_facts *ret_facts)
 {
     *ret_facts = (struct store_facts){
         .leader = atomic_load(&s->facts.leader),
+        .leader_id = atomic_load(&s->facts.leader_id),
+        .voters = atomic_load(&s->facts.voters),
+        .cluster = atomic_load(&s->facts.cluster),
         .term = atomic_load(&s->facts.term),
         .last_log_index = atomic_load(&s->facts.last),
         .last_log_term = atomic_load(&s->facts.last_term),
@@ -262,10 +270,30 @@ void store_facts_get(struct store *s, struct store_facts *ret_facts)
         .history_bytes = atomic_load(&s->facts.history_bytes),
         .disk_full = atomic_load(&s->facts.disk_full),
     };
-    /* Every read asks for these facts: no printf. */
-    for (unsigned i = 0; i < 16; i++) {
-        ret_facts->epoch[i] = "0123456789abcdef"[s->facts.epoch >> (60 - 4 * i) & 15];
+    ret_facts->known_leader = ret_facts->leader_id != 0;
+    ret_facts->bootstrapped = ret_facts->cluster != 0;
+    if (!ret_facts->leader) {
+        uint64_t heard_ms = atomic_load(&s->facts.heard_ms);
+        uint64_t now_ms = env_real_now_ms();
+        ret_facts->contact_ms = heard_ms == 0 || heard_ms > now_ms ? 0 : now_ms - heard_ms;
     }
+    /* Every read asks for these facts: no printf. */
+    uint64_t epoch = atomic_load(&s->facts.epoch);
+    for (unsigned i = 0; i < 16; i++) {
+        ret_facts->epoch[i] = "0123456789abcdef"[epoch >> (60 - 4 * i) & 15];
+    }
+}
+
+const char *store_address(const struct store *s)
+{
+    return s->address;
+}
+
+void store_on_change(struct store *s, struct loop *loop, void (*fn)(void *ctx), void *ctx)
+{
+    s->listener_loop = loop;
+    s->listener_ctx = ctx;
+    s->listener = fn;
 }
 
 static void store_change_history(struct store *s, void *arg)

@@ -63,6 +63,7 @@ struct store_reader {
     struct store *store;
     struct loop *loop;
     struct view *view;
+    uint64_t seen; /* batches */
     struct store_reader *next;
     _Atomic(struct reader_news *) inbox; /* newest first */
     struct reader_news *retired;         /* views that this turn may still hold */

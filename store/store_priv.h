@@ -38,7 +38,8 @@ struct disk_group {
     bool busy;         /* the disk has it */
     uint64_t cut_from; /* first the log is cut from here on; 0: not */
     uint64_t first;
-    size_t count; /* 0 when it comes back: nothing was written, the store is closing */
+    size_t count;
+    enum err result; /* OK or ERR_NO_SPACE */
     uint64_t clip; /* of what it wrote only this far counts: the rest was replaced meanwhile */
     size_t bytes;
     struct journal_entry *entries; /* their payload is the tail's */
@@ -187,6 +188,8 @@ struct store {
     bool parked; /* the state takes no writes for now: its disk is full */
     struct timer retry;
     struct timer engine_timer;
+    struct timer peers_tick;
+    struct timer disk_retry;
 
     /* who leads, as of the last turn */
     bool led;
@@ -347,6 +350,9 @@ bool keep_disk_full(struct store *s);
 
 /* disk.c */
 void disk_append(struct store *s);
+/* After ERR_NO_SPACE: the log as it is on the disk; then the group again. */
+enum err disk_reopen(struct store *s) ERR_MUST_USE;
+void disk_resend(struct store *s);
 void disk_cut_head(struct store *s);
 void disk_flush_state(struct store *s);
 /* On the disk thread, behind what it was given; returns when it is done. */

@@ -435,10 +435,14 @@ void writes_on_deposed(struct store *s)
     if (kept.first == NULL) {
         write_queue_init(&ws->pending);
     }
-    /* What is in our log may still be committed, or be replaced: then it goes again. */
-    for (struct write *w = ws->submitted.first; w != NULL; w = w->next) {
+}
+
+/* What is in our log may still be committed, or be replaced: then it goes again. */
+void writes_on_cut(struct store *s, uint64_t from)
+{
+    for (struct write *w = s->writes.submitted.first; w != NULL; w = w->next) {
         const struct journal_entry *entry = tail_get(&s->tail, w->index);
-        if (entry != NULL && entry->term == w->term && w->command == NULL) {
+        if (w->index >= from && entry != NULL && entry->term == w->term && w->command == NULL) {
             w->command = mem_dup(entry->data.ptr, entry->data.len);
         }
     }

@@ -74,8 +74,10 @@ void writes_on_forward(struct store *s, uint64_t from, const struct rpc_forward 
 void writes_on_forward_reply(struct store *s, uint64_t from, const struct rpc_forward_reply *m);
 /* Who leads has changed, or the way there broke: what is in doubt goes again. */
 void writes_on_leader(struct store *s);
-/* We led and do no more; called before the log changes. */
+/* We led and do no more. */
 void writes_on_deposed(struct store *s);
+/* The log's entries from `from` on are about to go. */
+void writes_on_cut(struct store *s, uint64_t from);
 /* The entry at `index` was applied. */
 void writes_on_applied(struct store *s,
                        uint64_t index,

@@ -143,8 +143,31 @@
 #define TRANSPORT_CONNECTIONS_MAX 64U /* accepted ones */
 #define TRANSPORT_RETRY_MIN_MS    50U
 #define TRANSPORT_RETRY_MAX_MS    1000U
+/* A SYN nobody answers: shorter than an election with its retries. */
+#define TRANSPORT_CONNECT_MS      2000U
+/* Bytes nobody acknowledges, and probes of a silent connection: then the peer is gone. */
+#define TRANSPORT_DEAD_MS         5000U
+/* Bytes read from, or written to, one connection in one turn of the loop. */
+#define TRANSPORT_TURN_BYTES      KIB(256)
+/* Connections accepted in one turn. */
+#define TRANSPORT_ACCEPT_MAX      16U
+/* Out of descriptors: the listener rests. */
+#define TRANSPORT_REST_MS         100U
+/* A receive buffer starts with this, grows to what one frame needs, and is given back when it is
+ * empty and larger than four of them. */
+#define TRANSPORT_BUFFER_BYTES    KIB(128)
+/* Small messages are gathered in blocks of this size. */
+#define TRANSPORT_BLOCK_BYTES     KIB(32)
+/* One line of the log per address (or per peer that comes and goes) in this time, and for so many
+ * addresses; more are only counted. */
+#define TRANSPORT_QUIET_MS        60000U
+#define TRANSPORT_QUIET_ADDRESSES 64U
 /* A write, a read or an order that waits for a leader (Consul's rpc_hold_timeout). */
 #define RPC_HOLD_MS               7000U
+/* An order about the servers: a promotion waits for the newcomer to catch up. */
+#define ORDER_HOLD_MS              30000U
+/* A newcomer has caught up when so few entries are missing. */
+#define SERVERS_TRAIL_MAX          256U
 /* How long a promise to take part in a new cluster holds. */
 #define BOOTSTRAP_PROMISE_MS      10000U
 /* Writers whose commands may come twice, as remembered by the state. */

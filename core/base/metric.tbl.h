@@ -80,6 +80,9 @@ X(METRIC_RAFT_COMMITTED, GAUGE, "raft.commit_index", "index", "newest index know
 X(METRIC_RAFT_TERM, GAUGE, "raft.term", "term", "current term")
 X(METRIC_RAFT_APPLY, COUNTER, "raft.apply", "commands", "commands applied")
 X(METRIC_RAFT_COMMIT_TIME, SAMPLE, "raft.commitTime", "ms", "from proposal to acknowledgement")
+X(METRIC_RAFT_LEADER_CHANGES, COUNTER, "raft.state.leader", "times", "this server was elected")
+X(METRIC_RAFT_ROUNDS, COUNTER, "raft.read_rounds", "rounds", "rounds that confirmed that this server leads")
+X(METRIC_STORE_FORWARDED, COUNTER, "store.forwarded", "commands", "commands sent to the leader")
 X(METRIC_LOG_SYNC, SAMPLE, "raft.fsync", "ms", "one synced write of the log")
 X(METRIC_LOG_GROUP, SAMPLE, "raft.group", "entries", "entries in one synced write of the log")
 X(METRIC_STORE_REFUSED,
@@ -94,3 +97,17 @@ X(METRIC_HISTORY_OLDEST,
   "oldest index from which the change stream can be resumed")
 X(METRIC_HISTORY_BYTES, GAUGE, "history.bytes", "bytes", "size of the kept change history")
 X(METRIC_KV_WRITES, COUNTER, "kvs.apply", "writes", "KV writes and deletes applied")
+X(METRIC_PEER_FRAMES_IN, COUNTER, "peer.frames_in", "frames", "messages received from servers")
+X(METRIC_PEER_FRAMES_OUT, COUNTER, "peer.frames_out", "frames", "messages queued to servers")
+X(METRIC_PEER_BYTES_IN, COUNTER, "peer.bytes_in", "bytes", "bytes received from servers")
+X(METRIC_PEER_BYTES_OUT, COUNTER, "peer.bytes_out", "bytes", "bytes sent to servers")
+X(METRIC_PEER_REFUSED,
+  COUNTER,
+  "peer.refused",
+  "connections",
+  "connections to the servers' port that were refused")
+X(METRIC_PEER_DROPPED,
+  COUNTER,
+  "peer.dropped",
+  "messages",
+  "messages to servers lost: not connected, queue full, or the connection broke")

@@ -363,3 +363,8 @@ uint32_t checksum(struct bytes data)
 {
     return (uint32_t)crc32_z(0, (const unsigned char *)data.ptr, data.len);
 }
+
+uint32_t checksum_more(uint32_t sum, struct bytes data)
+{
+    return (uint32_t)crc32_z(sum, (const unsigned char *)data.ptr, data.len);
+}

@@ -39,7 +39,9 @@ void time_text(uint64_t wall_ms, char ret_text[TIME_TEXT_LEN]);
 void uuid_make(char ret_text[UUID_TEXT_LEN]);
 bool uuid_valid(struct bytes text);
 
-/* Of what goes to disk: CRC-32 (zlib). */
+/* Of what goes to disk and between servers: CRC-32 (zlib). */
 uint32_t checksum(struct bytes data);
+/* The same of what lies in pieces: `sum` is that of the bytes before, 0 at the start. */
+uint32_t checksum_more(uint32_t sum, struct bytes data);
 
 #endif

@@ -418,6 +418,14 @@ static enum err journal_write(struct journal *j, struct reason *why)
     return e;
 }
 
+static void journal_stage_epoch(struct journal *j, uint64_t epoch)
+{
+    buf_clear(&j->scratch);
+    journal_put_int(&j->scratch, epoch, 8);
+    journal_seal(&j->scratch);
+    rocks_batch_put(j->batch, BYTES("c"), buf_view(&j->scratch));
+}
+
 enum err
 journal_bootstrap(struct journal *j, uint64_t epoch, struct bytes configuration, struct reason *why)
 {
@@ -425,10 +433,7 @@ journal_bootstrap(struct journal *j, uint64_t epoch, struct bytes configuration,
     CHECK(j->facts.fresh);
     journal_stage_entry(j, 1, &entry);
     journal_stage_vote(j, 1, 0);
-    buf_clear(&j->scratch);
-    journal_put_int(&j->scratch, epoch, 8);
-    journal_seal(&j->scratch);
-    rocks_batch_put(j->batch, BYTES("c"), buf_view(&j->scratch));
+    journal_stage_epoch(j, epoch);
     enum err e = journal_write(j, why);
     if (e != OK) {
         return e;
@@ -438,6 +443,19 @@ journal_bootstrap(struct journal *j, uint64_t epoch, struct bytes configuration,
     }
     j->facts = (struct journal_facts){0};
     return e == OK ? journal_load(j, why) : e;
+}
+
+enum err journal_adopt(struct journal *j, uint64_t epoch, struct reason *why)
+{
+    if (j->facts.epoch != 0) {
+        reason_set(why, "%s: belongs to cluster %016llx, not to %016llx", j->where,
+                   (unsigned long long)j->facts.epoch, (unsigned long long)epoch);
+        return j->facts.epoch == epoch ? OK : ERR_CONFLICT;
+    }
+    journal_stage_epoch(j, epoch);
+    enum err e = journal_write(j, why);
+    j->facts.epoch = e == OK ? epoch : 0;
+    return e;
 }
 
 enum err journal_save_vote(struct journal *j, uint64_t term, uint64_t vote, struct reason *why)
@@ -519,6 +537,11 @@ enum err journal_cut_head(struct journal *j,
     return e;
 }
 
+uint64_t journal_generation(const struct journal *j)
+{
+    return j->facts.snapshot.generation;
+}
+
 static void journal_stage_generation(struct journal *j, uint64_t generation)
 {
     buf_clear(&j->scratch);
@@ -552,6 +575,7 @@ enum err journal_install(struct journal *j,
     }
     enum err e = journal_write(j, why);
     if (e == OK) {
+        j->facts.snapshot.generation = generation;
         atomic_store(&j->first, snapshot->index + 1);
         atomic_store(&j->last, snapshot->index);
     }

@@ -80,8 +80,13 @@ enum err journal_bootstrap(struct journal *j,
                            struct bytes configuration,
                            struct reason *why) ERR_MUST_USE;
 
+/* Where the state is: datadir_state(). */
+uint64_t journal_generation(const struct journal *j);
+
 /* --- writing: each synced when it returns ---------------------------------------------------- */
 
+/* A server without a log joins this cluster. ERR_CONFLICT: it belongs to another. */
+enum err journal_adopt(struct journal *j, uint64_t epoch, struct reason *why) ERR_MUST_USE;
 enum err
 journal_save_vote(struct journal *j, uint64_t term, uint64_t vote, struct reason *why) ERR_MUST_USE;
 /* `first` is the last index + 1. */

@@ -5,16 +5,17 @@
  *         --- bulk ------> peer      snapshots: never in front of a heartbeat
  *         <-- (the peer's two) ---
  *
- * Format   a connection begins with a hello: magic "HRLD", version (1 byte), channel (1), cluster
- * id (8), sender (8), receiver (8), CRC-32. Then frames: length (4), CRC-32 of length and payload
- * (4), payload. Little-endian. (Encryption will go under the hello.) Refused  and closed, with a
- * log line (at most one per address and minute): another magic or version, another cluster than
- * ours when both are set, a receiver that is not us, a sender that transport_set_peer() never
- * named, a frame that is too long or whose checksum is wrong, no hello in time, too many
- * connections. Promise  messages of one channel arrive in order, each once, or not at all: what was
- * queued when a connection broke is lost, and `linked` says so. Limits   TRANSPORT_*,
- * RPC_MESSAGE_MAX (core/base/limit.h). Owner    messages are copied on sending and borrowed on
- * receiving. Threads  the loop's, for every call and callback.
+ * Format   a connection begins with a hello, then come frames (frame.h). Little-endian.
+ * Refused  and closed, with a log line (at most one per address and minute): another magic or
+ *          version, another cluster than ours when both are set, a receiver that is not us, a
+ *          sender that transport_set_peer() never named, a frame that is too long or whose checksum
+ *          is wrong, no hello in time, too many connections (those without a hello go first).
+ * Promise  messages of one channel arrive in order, each once, or not at all: what was queued when
+ *          a connection broke is lost, and `linked` says so.
+ * Limits   TRANSPORT_*, RPC_MESSAGE_MAX (core/base/limit.h).
+ * Owner    messages are copied on sending and borrowed on receiving.
+ * Threads  the loop's, for every call and callback. Any call but transport_close() may come from
+ *          inside a callback; none calls back from inside.
  */
 #ifndef STORE_REPLICA_TRANSPORT_H
 #define STORE_REPLICA_TRANSPORT_H
@@ -36,7 +37,8 @@ struct transport_options {
     uint16_t listen_port;       /* 0: any free one */
     void *ctx;
     void (*receive)(void *ctx, uint64_t from, struct bytes message);
-    /* What we send on the control channel goes out from now on (`up`), or did not all arrive. */
+    /* What we send on the control channel goes out from now on (`up`), or did not all arrive. In
+     * turns: up, down, up. Not called for a peer that was dropped. */
     void (*linked)(void *ctx, uint64_t peer, bool up);
 };
 
@@ -49,17 +51,22 @@ enum err transport_open(const struct transport_options *options,
 void transport_close(struct transport *t);
 uint16_t transport_port(const struct transport *t);
 
-/* 0: not known yet, any cluster is accepted. A change closes what does not fit. */
+/* 0: not known yet, any cluster is accepted. A change closes what does not fit; also what we
+ * dialled, which is dialled anew at once, so that the others learn it. */
 void transport_set_cluster(struct transport *t, uint64_t cluster);
+
+/* The cluster that a peer named when it last spoke to us; 0: none, or it is not connected. */
+uint64_t transport_peer_cluster(struct transport *t, uint64_t id);
 
 /* From now on `id` may speak to us, and is dialled at `address` ("10.0.0.1:8300", "[::1]:8300";
  * copied), again and again with backoff. Another address than before closes the old connections. An
- * address that cannot be parsed is ERR_INVALID and changes nothing. */
+ * address that cannot be parsed, and an id that is 0 or our own, are ERR_INVALID and change
+ * nothing. */
 enum err transport_set_peer(struct transport *t, uint64_t id, const char *address) ERR_MUST_USE;
 void transport_drop_peer(struct transport *t, uint64_t id);
 
 /* OK: on its way. ERR_NOT_FOUND: no such peer; ERR_BUSY: not connected, or its queue is full: the
- * message is lost. Never calls back from inside. */
+ * message is lost. 1 to RPC_MESSAGE_MAX bytes. */
 enum err transport_send(struct transport *t,
                         uint64_t id,
                         enum transport_channel channel,
