@@ -7,9 +7,9 @@
 
 #include <string.h>
 
-#define HELLO_MAGIC "HRLD"
+static const char HELLO_MAGIC[4] = {'H', 'R', 'L', 'D'};
 
-_Static_assert(HELLO_LEN == sizeof HELLO_MAGIC - 1 + 1 + 1 + 8 + 8 + 8 + 4, "as on the wire");
+_Static_assert(HELLO_LEN == sizeof HELLO_MAGIC + 1 + 1 + 8 + 8 + 8 + 4, "as on the wire");
 
 static void frame_put(char *at, uint64_t value, size_t len)
 {
@@ -21,7 +21,7 @@ static void frame_put(char *at, uint64_t value, size_t len)
 void hello_encode(const struct hello *h, char ret_data[HELLO_LEN])
 {
     CHECK(h->channel <= HELLO_CHANNEL_MAX);
-    memcpy(ret_data, HELLO_MAGIC, 4);
+    memcpy(ret_data, HELLO_MAGIC, sizeof HELLO_MAGIC);
     ret_data[4] = (char)HELLO_VERSION;
     ret_data[5] = (char)h->channel;
     frame_put(ret_data + 6, h->cluster, 8);
@@ -34,7 +34,8 @@ const char *hello_decode(struct bytes data, struct hello *ret_hello)
 {
     CHECK(data.len == HELLO_LEN);
     struct unpack in = {.rest = data};
-    if (!bytes_equal(unpack_raw(&in, 4), BYTES(HELLO_MAGIC))) {
+    struct bytes magic = {HELLO_MAGIC, sizeof HELLO_MAGIC};
+    if (!bytes_equal(unpack_raw(&in, magic.len), magic)) {
         return "it does not speak our protocol";
     }
     if (unpack_u8(&in) != HELLO_VERSION) {

@@ -188,7 +188,9 @@ struct rpc_room {
 
 void rpc_room_close(struct rpc_room *room);
 
-/* Appends; ERR_TOO_BIG leaves `out` unchanged. */
+/* Appends; ERR_TOO_BIG leaves `out` unchanged. What rpc_decode() would refuse for its values (a
+ * request in term 0, an entry without a term, a forwarded one that is no command, an unknown type,
+ * kind or status, a NUL in a name) is the caller's bug. */
 enum err rpc_encode(struct buf *out, const struct rpc_message *m) ERR_MUST_USE;
 enum err
 rpc_decode(struct bytes data, struct rpc_room *room, struct rpc_message *ret_message) ERR_MUST_USE;

@@ -87,16 +87,18 @@ void send_queue_sent(struct send_queue *q, size_t len)
 {
     CHECK(len <= q->bytes);
     q->bytes -= len;
-    while (len > 0) {
-        struct block *b = LIST_OWNER(q->blocks.next, struct block, link);
+    LIST_FOREACH (at, &q->blocks) {
+        struct block *b = LIST_OWNER(at, struct block, link);
         size_t part = b->len - b->sent;
         part = part < len ? part : len;
         b->sent += part;
         len -= part;
-        if (b->sent == b->len) {
-            block_free(b);
+        if (b->sent < b->len) {
+            break;
         }
+        block_free(b);
     }
+    CHECK(len == 0);
     if (q->bytes == 0) {
         q->frames = 0;
     }

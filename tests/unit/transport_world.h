@@ -130,6 +130,8 @@ static void node_receive(void *ctx, uint64_t from, struct bytes message)
     (void)pthread_mutex_unlock(&lock);
     if (n->drop_on_receive != 0) {
         transport_drop_peer(n->transport, n->drop_on_receive);
+        /* It is still ours to read. */
+        cr_assert(message_good(message.ptr, message.len, number));
     }
 }
 
