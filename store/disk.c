@@ -7,7 +7,6 @@
 #include "core/base/mem.h"
 #include "core/base/metric.h"
 
-
 /* --- the log: on the disk thread ------------------------------------------------------------- */
 
 static enum err disk_write(struct store *s, struct reason *why)

@@ -347,8 +347,8 @@ struct fetch_install {
 static void fetch_on_disk(void *arg)
 {
     struct fetch_install *in = arg;
-    in->result = journal_install(in->store->journal, in->snapshot, in->store->fetch.generation,
-                                 &in->why);
+    in->result =
+        journal_install(in->store->journal, in->snapshot, in->store->fetch.generation, &in->why);
 }
 
 static void fetch_bury_on_keeper(struct mail *m)

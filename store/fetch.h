@@ -1,5 +1,5 @@
-/* Snapshots between servers: a server that is too far behind for the log asks for the state, piece by
- * piece, and goes on from there; a server that is asked reads its own from a pinned view. A cut
+/* Snapshots between servers: a server that is too far behind for the log asks for the state, piece
+ * by piece, and goes on from there; a server that is asked reads its own from a pinned view. A cut
  * connection costs one piece; a giver that forgot the snapshot, all of them.
  *
  *     IDLE --leader says so--> ASKING --piece--> WRITING --> ASKING ... --last piece--> READY

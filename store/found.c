@@ -1,6 +1,6 @@
-/* The first configuration. All of its servers promise to take part before it is written anywhere, and
- * a server promises to one at a time: so no server is ever founded into two clusters, however many
- * start at once and whoever sees whom.
+/* The first configuration. All of its servers promise to take part before it is written anywhere,
+ * and a server promises to one at a time: so no server is ever founded into two clusters, however
+ * many start at once and whoever sees whom.
  *
  *     proposer (least id)          each other server
  *        | ---- propose ---------------> | no log, no other promise: promise

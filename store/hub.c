@@ -17,8 +17,7 @@
 static bool hub_alone(struct store *s)
 {
     const struct store_servers *servers = engine_servers(s->engine);
-    return members_voters(servers) == 1 && engine_settled(s->engine) &&
-           !engine_changing(s->engine);
+    return members_voters(servers) == 1 && engine_settled(s->engine) && !engine_changing(s->engine);
 }
 
 void hub_refresh_facts(struct store *s)
@@ -239,8 +238,8 @@ void hub_on_appended(struct store *s)
 }
 
 /* The disk was filled by somebody else between our look and our write. The write failed before any
- * sync, so nothing is in doubt: the log is opened anew, which cuts off what was half written, and the
- * group is written again when there is room. Reads go on meanwhile. */
+ * sync, so nothing is in doubt: the log is opened anew, which cuts off what was half written, and
+ * the group is written again when there is room. Reads go on meanwhile. */
 static void hub_on_disk_retry(struct timer *t)
 {
     struct store *s = LIST_OWNER(t, struct store, disk_retry);

@@ -84,8 +84,8 @@ static void keep_cut(struct store *s)
     }
     struct journal_snapshot snapshot;
     uint64_t first_kept = 0;
-    enum err e = engine_snapshot(s->engine, durable, keep_trailing(s, durable), env_now_ms(loop_env(s->hub)),
-                                 &snapshot, &first_kept);
+    enum err e = engine_snapshot(s->engine, durable, keep_trailing(s, durable),
+                                 env_now_ms(loop_env(s->hub)), &snapshot, &first_kept);
     if (e != OK) {
         return;
     }

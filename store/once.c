@@ -62,8 +62,11 @@ enum err once_check(const struct once *o, uint64_t proposer, uint64_t number)
     return number == newest + 1 ? OK : ERR_AHEAD;
 }
 
-void once_take(
-    struct once *o, struct rocks_batch *batch, uint64_t proposer, uint64_t number, uint64_t index)
+void once_take(struct once *o,
+               struct rocks_batch *batch,
+               uint64_t proposer,
+               uint64_t number,
+               uint64_t index)
 {
     struct schema_key k;
     size_t at = once_find(o, proposer);

@@ -1,6 +1,6 @@
-/* A command that comes twice is applied once. A server that sends the commands of its clients to the
- * leader numbers them from 1, and sends them again when it does not know what became of them; the
- * state remembers for each such sender the newest number it applied.
+/* A command that comes twice is applied once. A server that sends the commands of its clients to
+ * the leader numbers them from 1, and sends them again when it does not know what became of them;
+ * the state remembers for each such sender the newest number it applied.
  *
  * Rule     number == newest + 1 is applied; up to newest it was already; above, something before it
  *          is missing and it must come again behind that.
@@ -35,8 +35,11 @@ enum err once_check(const struct once *o, uint64_t proposer, uint64_t number) ER
 /* 0: unknown. */
 uint64_t once_newest(const struct once *o, uint64_t proposer);
 /* The command of the batch is this one. */
-void once_take(
-    struct once *o, struct rocks_batch *batch, uint64_t proposer, uint64_t number, uint64_t index);
+void once_take(struct once *o,
+               struct rocks_batch *batch,
+               uint64_t proposer,
+               uint64_t number,
+               uint64_t index);
 /* The batch was written, or was not. */
 void once_settle(struct once *o, bool written);
 

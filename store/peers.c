@@ -112,8 +112,7 @@ static void peers_on_news(struct mail *m)
     free(news);
 }
 
-static void
-peers_tell(struct store *s, bool seen, const char *node_id, const char *address)
+static void peers_tell(struct store *s, bool seen, const char *node_id, const char *address)
 {
     struct peers_news *news = mem_zalloc(1, sizeof *news);
     news->mail.deliver = peers_on_news;

@@ -1,6 +1,3 @@
-/* How new a view must be for a read: the leader confirms that it still leads, by one fresh round of
- * messages for all questions that came before the round began (thesis, section 6.4); other servers
- * ask the leader up to where they must have applied. No clock decides what `consistent` answers. */
 #include "store/store_priv.h"
 
 #include "core/base/check.h"
@@ -108,8 +105,8 @@ void reads_on_applied(struct store *s)
 
 /* --- as the leader --------------------------------------------------------------------------- */
 
-/* Until when nobody else can have been elected, if clocks run alike: followers that confirmed a round
- * do not vote before an election timeout has passed since. */
+/* Until when nobody else can have been elected, if clocks run alike: followers that confirmed a
+ * round do not vote before an election timeout has passed since. */
 static bool reads_leased(struct store *s)
 {
     return atomic_load(&s->alone) || hub_now_ms(s) < atomic_load(&s->lease_ms);
@@ -235,7 +232,8 @@ static void reads_on_reply(struct store *s, uint64_t from, const struct rpc_read
             read_settle(s, read_pop(&r->asked), m->index);
         }
     } else {
-        /* It does not lead, or not yet for long enough: again, in front of those that came since. */
+        /* It does not lead, or not yet for long enough: again, in front of those that came since.
+         */
         struct read_queue later;
         read_queue_init(&later);
         read_move_all(&later, &r->fresh);
@@ -289,15 +287,12 @@ static void read_on_ask(struct mail *m)
     struct store_read *r = LIST_OWNER(m, struct store_read, mail);
     struct store *s = r->store;
     struct read_ask *a = mem_alloc(sizeof *a);
-    *a = (struct read_ask){
-        .read = r, .need = r->index, .confirm = r->mode == READ_CONSISTENT};
+    *a = (struct read_ask){.read = r, .need = r->index, .confirm = r->mode == READ_CONSISTENT};
     r->deadline_ms = hub_now_ms(s) + RPC_HOLD_MS;
     if (atomic_load(&s->closing)) {
         read_end(s, a, ERR_CLOSED);
     } else if (r->mode == READ_STALE) {
         read_settle(s, a, 0);
-    } else if (s->cluster == 0) {
-        read_end(s, a, ERR_NOT_LEADER);
     } else {
         read_push(&s->reads.fresh, a);
         reads_move(s);

@@ -190,6 +190,7 @@ static void servers_transfer(struct store *s, struct store_order *o, uint64_t to
     }
     atomic_store(&s->lease_ms, 0);
     enum err e = engine_transfer(s->engine, to, hub_now_ms(s));
+    log_line(LOG_RAFT_TRANSFER, "to=%016llx status=\"%s\"", (unsigned long long)to, err_text(e));
     if (e != OK) {
         servers_end(s, o, e);
         return;
@@ -239,6 +240,10 @@ static void servers_lead(struct store *s)
     struct orders *os = &s->orders;
     struct store_order *o = servers_current(s);
     while (o != NULL) {
+        if (os->running && o->change == STORE_TRANSFER && engine_takes_entries(s->engine)) {
+            /* It was given up: the other was not ready. */
+            os->running = false;
+        }
         if (!os->running) {
             servers_begin(s, o);
         } else if (os->entry != 0 && !engine_changing(s->engine) &&
@@ -269,6 +274,7 @@ static void servers_send(struct store *s, struct store_order *o)
     m.change.node_id = bytes_of(o->node_id);
     m.change.address = bytes_of(o->address);
     os->sent_ms = now_ms;
+    os->sent_to = s->leader;
     peers_send(s, s->leader, TRANSPORT_CONTROL, &m);
 }
 
@@ -328,7 +334,7 @@ void servers_on_change(struct store *s, uint64_t from, const struct rpc_change *
 void servers_on_change_reply(struct store *s, uint64_t from, const struct rpc_change_reply *m)
 {
     struct orders *os = &s->orders;
-    if (from != s->leader || os->first == NULL || os->first->number != m->id) {
+    if (from != os->sent_to || os->first == NULL || os->first->number != m->id) {
         return;
     }
     if (m->status != (uint32_t)ERR_NOT_LEADER && m->status != (uint32_t)ERR_BUSY) {

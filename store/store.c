@@ -42,8 +42,7 @@ static enum err store_found(struct store *s, struct reason *why)
     }
     servers.servers[0] = (struct store_server){.id = s->id, .role = STORE_VOTER};
     memcpy(servers.servers[0].node_id, s->node_id, sizeof s->node_id);
-    (void)snprintf(servers.servers[0].address, sizeof servers.servers[0].address, "%s",
-                   s->address);
+    (void)snprintf(servers.servers[0].address, sizeof servers.servers[0].address, "%s", s->address);
     buf_init(&configuration, RAFT_CONFIGURATION_MAX);
     enum err e = members_encode(&servers, &configuration);
     if (e == OK) {
@@ -113,8 +112,8 @@ static enum err store_open_state(struct store *s, struct reason *why)
     return e;
 }
 
-static enum err store_open_all(struct store *s, const struct store_options *options,
-                               struct reason *why)
+static enum err
+store_open_all(struct store *s, const struct store_options *options, struct reason *why)
 {
     struct journal_paths paths = {0};
     if (!s->in_memory) {

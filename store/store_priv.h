@@ -1,8 +1,9 @@
-/* The store from the inside: what its files share. store.c opens and closes; hub.c drives the engine;
- * write.c turns proposals into entries, here or at the leader; apply_round.c turns what is committed
- * into views, changes and answers; read.c says how new a view is; servers.c changes the set of
- * servers; peers.c speaks with the others; fetch.c gets and gives snapshots; publish.c hands out views
- * and changes; disk.c does what waits for the disk; keep.c what happens in the background.
+/* The store from the inside: what its files share. store.c opens and closes; hub.c drives the
+ * engine; write.c turns proposals into entries, here or at the leader; apply_round.c turns what is
+ * committed into views, changes and answers; read.c says how new a view is; servers.c changes the
+ * set of servers; peers.c speaks with the others; fetch.c gets and gives snapshots; publish.c hands
+ * out views and changes; disk.c does what waits for the disk; keep.c what happens in the
+ * background.
  *
  *     front      hub                                  disk / peers      keeper
  *       | propose  |                                    |                 |
@@ -23,10 +24,12 @@
 #include "core/base/limit.h"
 #include "store/datadir.h"
 #include "store/fetch.h"
+#include "store/read.h"
 #include "store/replica/engine.h"
 #include "store/replica/journal.h"
 #include "store/replica/tail.h"
 #include "store/replica/transport.h"
+#include "store/servers.h"
 #include "store/state.h"
 #include "store/store.h"
 #include "store/write.h"
@@ -40,7 +43,7 @@ struct disk_group {
     uint64_t first;
     size_t count;
     enum err result; /* OK or ERR_NO_SPACE */
-    uint64_t clip; /* of what it wrote only this far counts: the rest was replaced meanwhile */
+    uint64_t clip;   /* of what it wrote only this far counts: the rest was replaced meanwhile */
     size_t bytes;
     struct journal_entry *entries; /* their payload is the tail's */
     size_t entries_cap;
@@ -74,85 +77,6 @@ struct reap_mark {
 
 #define REAP_MARKS (TOMBSTONE_AGE_MS / TOMBSTONE_REAP_MS + 2)
 
-/* A question how new a read must be, of a client here or of another server. */
-struct read_ask {
-    struct read_ask *next;
-    struct store_read *read; /* NULL: `peer` asks */
-    uint64_t peer;
-    uint64_t id;
-    uint64_t need; /* once known: applied up to here is enough */
-    bool confirm;  /* a round must confirm that we lead */
-};
-
-struct read_queue {
-    struct read_ask *first;
-    struct read_ask **last;
-};
-
-/* Reads. A round's questions all came before it began (thesis, section 6.4). */
-struct reads {
-    struct read_queue fresh;   /* wait for a round, or for a leader */
-    struct read_queue asked;   /* the round that is under way answers them */
-    struct read_queue waiting; /* know their index and wait until it is applied */
-    bool round_open;
-    uint64_t round;
-    uint64_t round_index; /* the commit index as it began */
-    uint64_t round_began_ms;
-    uint64_t round_sent_ms;
-    unsigned round_voters; /* that confirmed it */
-    uint64_t round_confirmed[STORE_SERVERS_MAX];
-    /* As a follower: one question to the leader at a time. */
-    bool question_open;
-    uint64_t question; /* id */
-    uint64_t question_sent_ms;
-    uint64_t questions;
-    struct timer tick;
-};
-
-/* Orders about the servers, one at a time. */
-struct orders {
-    struct store_order *first;
-    struct store_order **last;
-    bool running;           /* the first one, here, as the leader */
-    uint64_t entry;         /* the configuration entry that carries it out; 0: not yet */
-    uint64_t remote_peer;   /* ... and who is told, when it was a peer's; 0: nobody */
-    uint64_t remote_number;
-    struct store_order remote; /* a peer's order */
-    bool remote_taken;
-    uint64_t sent_ms; /* when the first one was last sent to the leader */
-    uint64_t numbers;
-    uint64_t transfer_term;
-};
-
-/* The first configuration on its way (agreed by all of its servers). */
-struct founding {
-    bool proposing; /* by us */
-    uint64_t cluster;
-    struct store_servers servers;
-    struct buf configuration;
-    uint64_t began_ms;
-    uint64_t sent_ms;
-    bool committed;
-    bool promised[STORE_SERVERS_MAX];
-    bool written[STORE_SERVERS_MAX];
-    /* As the one who is asked. */
-    uint64_t promise; /* cluster; 0: none */
-    uint64_t promise_ms;
-};
-
-/* What gossip and the configuration say of the others; and when they were last heard. */
-struct peer {
-    uint64_t id; /* 0: this place is free */
-    bool linked;
-    bool seen;       /* gossip knows it */
-    bool configured; /* the newest configuration has it */
-    char node_id[37];
-    char address[STORE_ADDRESS_MAX];
-    uint64_t heard_ms; /* its last answer to us as the leader; 0: never */
-};
-
-#define PEERS_MAX (2 * STORE_SERVERS_MAX)
-
 struct store {
     bool in_memory;     /* constant */
     struct datadir dir; /* constant; empty in memory */
@@ -175,7 +99,7 @@ struct store {
 
     /* the log's end */
     struct tail tail;
-    uint64_t written; /* the disk has been given the entries up to here */
+    uint64_t written;  /* the disk has been given the entries up to here */
     uint64_t cut_from; /* the next group first cuts the log from here on; 0: not */
     struct disk_group group;
 
@@ -302,41 +226,6 @@ enum err round_entry(struct store *s,
                      struct rocks_slice *slice,
                      struct journal_entry *ret_entry,
                      struct reason *why) ERR_MUST_USE;
-
-/* read.c */
-void reads_open(struct store *s);
-void reads_close(struct store *s, enum err status);
-void reads_on_applied(struct store *s);
-void reads_on_leader(struct store *s);
-void reads_on_commit(struct store *s);
-void reads_on_message(struct store *s, uint64_t from, const struct rpc_message *m);
-
-/* servers.c */
-void servers_open(struct store *s);
-void servers_close(struct store *s, enum err status);
-void servers_turn(struct store *s);
-void servers_tick(struct store *s);
-void servers_on_change(struct store *s, uint64_t from, const struct rpc_change *m);
-void servers_on_change_reply(struct store *s, uint64_t from, const struct rpc_change_reply *m);
-
-/* found.c: the first configuration */
-void found_open(struct store *s);
-void found_close(struct store *s);
-void found_tick(struct store *s);
-void found_on_message(struct store *s, uint64_t from, const struct rpc_bootstrap *m);
-void found_on_reply(struct store *s, uint64_t from, const struct rpc_bootstrap_reply *m);
-
-/* peers.c */
-enum err peers_open(struct store *s, const struct store_options *options, struct reason *why)
-    ERR_MUST_USE;
-/* Names to the transport who is configured or seen. */
-void peers_refresh(struct store *s);
-struct peer *peers_find(struct store *s, uint64_t id);
-/* Lost if it cannot go out now. */
-void peers_send(struct store *s, uint64_t to, enum transport_channel channel,
-                const struct rpc_message *m);
-/* An RPC_APPEND from the engine: with its entries, in pieces. */
-void peers_send_append(struct store *s, uint64_t to, const struct rpc_append *m);
 
 /* keep.c: what happens in the background */
 void keep_open(struct store *s);

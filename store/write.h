@@ -5,12 +5,12 @@
  *        ^  |                        | another leader's entry stands there: it never happened
  *        |  |                        v
  *        |  '-- another leads --> forwarded (numbered, kept until it shows in our own log)
- *        |                           | leader changed, connection broke: all of them again, in order
+ *        |                           | leader changed, connection broke: all of them again, in
+ * order
  *        '---------------------------'  (the state applies each number once: once.h)
  *
- * Promise  a command whose fate is not known is answered ERR_TIMEOUT, never as failed; one that never
- *          went out is ERR_NOT_LEADER.
- * Limits   PROPOSALS_MAX, PROPOSAL_BYTES_MAX, RPC_HOLD_MS.
+ * Promise  a command whose fate is not known is answered ERR_TIMEOUT, never as failed; one that
+ * never went out is ERR_NOT_LEADER. Limits   PROPOSALS_MAX, PROPOSAL_BYTES_MAX, RPC_HOLD_MS.
  * Threads  the hub's; write_on_proposal() is the mail's.
  */
 #ifndef STORE_WRITE_H
@@ -49,12 +49,12 @@ struct writes {
     struct mail *answered;
     struct mail **answered_last;
     size_t answered_count;
-    uint64_t numbers;   /* the last one given */
-    bool resend;        /* all that was forwarded must go again */
-    bool refused;       /* the leader refused: again at the next tick */
-    enum err refusal;   /* why; OK: it takes writes */
+    uint64_t numbers; /* the last one given */
+    bool resend;      /* all that was forwarded must go again */
+    bool refused;     /* the leader refused: again at the next tick */
+    enum err refusal; /* why; OK: it takes writes */
     uint64_t refused_ms;
-    bool submitting;    /* the entries at hand are ours: the tail takes their memory */
+    bool submitting;               /* the entries at hand are ours: the tail takes their memory */
     struct journal_entry *entries; /* room for a group */
     size_t entries_cap;
     struct timer tick;

@@ -122,7 +122,8 @@
 #define RAFT_INFLIGHT_MAX      8192U
 /* An encoded configuration: far above what any cluster of ours has. */
 #define RAFT_CONFIGURATION_MAX KIB(64)
-/* Of the log's end so much stays in memory for followers, besides what is not applied or durable. */
+/* Of the log's end so much stays in memory for followers, besides what is not applied or durable.
+ */
 #define TAIL_KEEP_BYTES        MIB(8)
 /* A deadline of the engine is never nearer than this, so that it cannot spin. */
 #define RAFT_TICK_MIN_MS       5U
@@ -165,9 +166,9 @@
 /* A write, a read or an order that waits for a leader (Consul's rpc_hold_timeout). */
 #define RPC_HOLD_MS               7000U
 /* An order about the servers: a promotion waits for the newcomer to catch up. */
-#define ORDER_HOLD_MS              30000U
+#define ORDER_HOLD_MS             30000U
 /* A newcomer has caught up when so few entries are missing. */
-#define SERVERS_TRAIL_MAX          256U
+#define SERVERS_TRAIL_MAX         256U
 /* How long a promise to take part in a new cluster holds. */
 #define BOOTSTRAP_PROMISE_MS      10000U
 /* Writers whose commands may come twice, as remembered by the state. */

@@ -52,6 +52,8 @@ struct engine {
     size_t entries_cap;
     struct journal_entry *staged;
     size_t staged_cap;
+    /* Who will take over as soon as its log is as long as ours (G8); 0: nobody. */
+    uint64_t heir;
     /* Of the message at hand: what G4 asks for. */
     bool answering;
     uint64_t received_term;
@@ -266,6 +268,21 @@ static void engine_handle_snapshot(struct engine *e, const struct raft_update *u
     e->ops->install(e->ctx, &snapshot);
 }
 
+/* Says to the heir what the library wanted to say, now that it is ready. */
+static void engine_hand_over(struct engine *e)
+{
+    if (e->heir == 0 || raft_transferee(&e->raft) != e->heir ||
+        !guard_handover(&e->guards, engine_match(e, e->heir), e->last)) {
+        return;
+    }
+    struct rpc_message m = {.type = RPC_TIMEOUT_NOW};
+    m.timeout_now.term = raft_current_term(&e->raft);
+    m.timeout_now.last_index = e->last;
+    m.timeout_now.last_term = engine_term_of(e, e->last);
+    e->ops->send(e->ctx, e->heir, &m);
+    e->heir = 0;
+}
+
 static void engine_handle_messages(struct engine *e, const struct raft_update *update)
 {
     uint64_t term = raft_current_term(&e->raft);
@@ -278,6 +295,11 @@ static void engine_handle_messages(struct engine *e, const struct raft_update *u
             guard_pre_vote(&e->guards, &m->request_vote_result, term);
         }
         engine_message_out(m, &out);
+        if (out.type == RPC_TIMEOUT_NOW) {
+            e->heir = m->server_id;
+            engine_hand_over(e);
+            continue;
+        }
         if (out.type == RPC_INSTALL) {
             out.install.configuration = buf_view(&e->committed.encoded);
         }
@@ -294,8 +316,8 @@ static void engine_handle_commit(struct engine *e, uint64_t now_ms)
         struct raft_event event = {.type = RAFT_CONFIGURATION};
         engine_configuration_settle(e);
         event.configuration.index = e->newest.index;
-        enum err err = engine_configuration_decode(buf_view(&e->newest.encoded),
-                                                   &event.configuration.conf);
+        enum err err =
+            engine_configuration_decode(buf_view(&e->newest.encoded), &event.configuration.conf);
         CHECK(err == OK);
         engine_check(e, engine_step(e, &event, now_ms), "configuration");
     }
@@ -551,8 +573,7 @@ enum err engine_transfer(struct engine *e, uint64_t to, uint64_t now_ms)
     }
 }
 
-enum err
-engine_install(struct engine *e, const struct journal_snapshot *snapshot, uint64_t now_ms)
+enum err engine_install(struct engine *e, const struct journal_snapshot *snapshot, uint64_t now_ms)
 {
     uint64_t leader = engine_leader(e);
     if (leader == 0 || leader == e->id) {
@@ -600,9 +621,9 @@ engine_install(struct engine *e, const struct journal_snapshot *snapshot, uint64
 
 /* --- messages -------------------------------------------------------------------------------- */
 
-/* One piece of an AppendEntries. Entries' payloads stay the caller's: the library is given a byte of
- * its own to free in their place, and frees it unless it took the entries. Returns whether the piece
- * was taken or was there already. */
+/* One piece of an AppendEntries. Entries' payloads stay the caller's: the library is given a byte
+ * of its own to free in their place, and frees it unless it took the entries. Returns whether the
+ * piece was taken or was there already. */
 static bool engine_receive_piece(struct engine *e, struct raft_message *m, uint64_t now_ms)
 {
     struct raft_update update = {0};
@@ -670,6 +691,7 @@ void engine_receive(struct engine *e, uint64_t from, const struct rpc_message *i
     }
     event.receive.message = &m;
     engine_check(e, engine_step(e, &event, now_ms), "receive");
+    engine_hand_over(e);
 }
 
 /* --- facts ----------------------------------------------------------------------------------- */

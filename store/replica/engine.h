@@ -29,14 +29,15 @@ struct engine_ops {
     void (*cut_tail)(void *ctx, uint64_t from);
     /* Make durable in the background, then tell engine_persisted(). */
     void (*append)(void *ctx, uint64_t first, const struct journal_entry *entries, size_t count);
-    /* To another server; an RPC_APPEND has no entries, only their count: those behind prev_index. */
+    /* To another server; an RPC_APPEND has no entries, only their count: those behind prev_index.
+     */
     void (*send)(void *ctx, uint64_t to, const struct rpc_message *m);
     /* Everything up to `through` is committed: apply it. */
     void (*commit)(void *ctx, uint64_t through);
 };
 
 struct engine_options {
-    uint64_t id; /* not 0 */
+    uint64_t id;   /* not 0 */
     unsigned seed; /* of the election timeouts */
     unsigned election_ms;
     struct guards guards;
@@ -74,8 +75,8 @@ enum err engine_snapshot(struct engine *e,
 /* A message from another server. RPC_INSTALL only says that a snapshot must be fetched: the caller
  * does, then calls engine_install(). */
 void engine_receive(struct engine *e, uint64_t from, const struct rpc_message *m, uint64_t now_ms);
-/* A state at `snapshot` was fetched. ERR_NOT_LEADER while no leader of this term is known: try again
- * with the next message; ERR_CONFLICT if the log has all of it by now. */
+/* A state at `snapshot` was fetched. ERR_NOT_LEADER while no leader of this term is known: try
+ * again with the next message; ERR_CONFLICT if the log has all of it by now. */
 enum err engine_install(struct engine *e,
                         const struct journal_snapshot *snapshot,
                         uint64_t now_ms) ERR_MUST_USE;

@@ -75,8 +75,8 @@ static enum err members_take(const struct raft_server *from, struct store_server
     return OK;
 }
 
-/* The library reads past the end of what is cut short: format (1 byte), count (8), and for each an id
- * (8), an address with its zero, a role (1). */
+/* The library reads past the end of what is cut short: format (1 byte), count (8), and for each an
+ * id (8), an address with its zero, a role (1). */
 static bool members_sound(struct bytes data)
 {
     if (data.len < 9 || data.ptr[0] != 1) {

@@ -11,8 +11,8 @@
 struct raft_entry;
 struct raft_message;
 
-/* `entries` has room for those of an RPC_APPEND. False: nothing for the library. Every byte that the
- * library may read is set. */
+/* `entries` has room for those of an RPC_APPEND. False: nothing for the library. Every byte that
+ * the library may read is set. */
 bool engine_message_in(const struct rpc_message *in,
                        uint64_t from,
                        struct raft_entry *entries,

@@ -16,6 +16,7 @@ struct guards guards_on(void)
         .sole = true,
         .pre_vote = true,
         .deadline = true,
+        .handover = true,
     };
 }
 
@@ -92,4 +93,9 @@ uint64_t guard_deadline(const struct guards *on, uint64_t deadline_ms, uint64_t 
 {
     uint64_t soonest = now_ms + RAFT_TICK_MIN_MS;
     return on->deadline && deadline_ms < soonest ? soonest : deadline_ms;
+}
+
+bool guard_handover(const struct guards *on, uint64_t match, uint64_t last)
+{
+    return !on->handover || match >= last;
 }

@@ -23,6 +23,7 @@ struct guards {
     bool sole;      /* G5 */
     bool pre_vote;  /* G6 */
     bool deadline;  /* G7 */
+    bool handover;  /* G8 */
 };
 
 /* All on: what production uses. */
@@ -70,5 +71,11 @@ void guard_pre_vote(const struct guards *on,
 /* G7. After catching up a spare server the library's deadline stays in the past: a busy loop.
  * Returns when to call it next. */
 uint64_t guard_deadline(const struct guards *on, uint64_t deadline_ms, uint64_t now_ms);
+
+/* G8. On a hand-over the library tells the follower to stand for election at its first answer,
+ * whether or not that acknowledged the log's end; a follower that lacks some, or has not synced it,
+ * ignores the word, and nobody takes over until the attempt times out. True: the word may go now.
+ */
+bool guard_handover(const struct guards *on, uint64_t match, uint64_t last);
 
 #endif
