@@ -89,6 +89,7 @@ void restore_commit(struct apply *a, const struct command_restore *cmd)
         restore_drop_table(a, history[i]);
     }
     a->meta.restores++;
+    a->meta.restored = a->index;
     a->meta.restore_id = 0;
     a->meta.restore_next = 0;
     a->meta.kv_index = a->index;

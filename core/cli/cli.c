@@ -23,8 +23,8 @@ static const struct cli_command commands[] = {
 /* What Consul has and this build has not: said plainly, so that nobody takes it for a typing
  * error. */
 static const char *const LATER[] = {
-    "acl",         "catalog",   "config",   "connect", "debug",    "event",    "exec",
-    "force-leave", "intention", "join",     "keygen",  "keyring",  "lock",     "login",
+    "acl",         "catalog",   "config",   "connect", "debug",    "event", "exec",
+    "force-leave", "intention", "join",     "keygen",  "keyring",  "lock",  "login",
     "logout",      "maint",     "operator", "rtt",     "services", "tls",
 };
 

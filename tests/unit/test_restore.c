@@ -136,6 +136,7 @@ Test(restore, the_live_rows_are_those_of_the_backup)
         cr_assert_neq(view_epoch(before), view_epoch(after));
         cr_assert_eq(view_kv_index(after), b.index);
         cr_assert_eq(view_kv_reaped(after), b.index);
+        cr_assert_eq(view_kv_restored(after), b.index);
         cr_assert_eq(view_history_oldest(after), b.index);
         cr_assert_eq(state_history_bytes(b.state), 0);
         struct change_scan *scan = NULL;
