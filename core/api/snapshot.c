@@ -9,7 +9,6 @@
 #include "core/base/list.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
-#include "core/config.h"
 #include "core/server.h"
 #include "store/backup.h"
 
@@ -172,8 +171,7 @@ static void snapshot_save(struct request *r)
         .size = ARCHIVE_HEAD_LEN,
         .wall_ms = env_wall_ms(loop_env(api->loop)),
     };
-    const char *node_id = api->config->node_id;
-    (void)snprintf(s->meta.server, sizeof s->meta.server, "%s", node_id == NULL ? "" : node_id);
+    (void)snprintf(s->meta.server, sizeof s->meta.server, "%s", server_node_id(api->server));
     (void)snprintf(s->meta.address, sizeof s->meta.address, "%s", server_address(api->server));
     buf_init(&s->piece, RESTORE_CHUNK_MAX);
     buf_init(&s->out, SAVE_TURN_PIECES * RESTORE_CHUNK_MAX * 2);

@@ -18,6 +18,8 @@
 #define HTTP_QUERY_ARGS_MAX         256 /* 400 past it */
 /* A body; the KV limit plus what the other endpoints need. 413 past it. */
 #define HTTP_BODY_MAX               MIB(2)
+/* The body of an operator's request: a backup. 413 past it. */
+#define HTTP_OPERATOR_BODY_MAX      MIB(256)
 /* Chunk extensions and trailers, which nobody reads. 413 past it. */
 #define HTTP_CHUNK_EXTRA_MAX        KIB(8)
 /* Bytes of pipelined requests that wait behind a parked one; then the socket is not read. */
