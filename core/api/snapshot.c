@@ -7,7 +7,6 @@
 #include "core/api/archive.h"
 #include "core/base/limit.h"
 #include "core/base/list.h"
-#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/server.h"
 #include "store/backup.h"
@@ -19,11 +18,12 @@
 
 /* Pieces of one turn: some milliseconds. */
 #define SAVE_TURN_PIECES 4U
+/* Between two turns, in which the others have theirs. */
+#define SAVE_TURN_MS     1U
 
 struct save {
-    struct mail turn;
-    bool posted;
-    struct request *request; /* NULL: the client is gone */
+    struct timer turn; /* the next one */
+    struct request *request;
     struct loop *loop;
     struct view *view;
     struct backup *backup;
@@ -35,6 +35,7 @@ struct save {
 
 static void save_free(struct save *s)
 {
+    timer_stop(&s->turn);
     backup_close(s->backup);
     archive_writer_free(s->writer);
     view_unref(s->view);
@@ -45,19 +46,12 @@ static void save_free(struct save *s)
 
 static void save_post(struct save *s)
 {
-    if (!s->posted) {
-        s->posted = true;
-        mailbox_post(loop_mailbox(s->loop), &s->turn);
-    }
+    env_timer_start(loop_env(s->loop), &s->turn, SAVE_TURN_MS);
 }
 
 static void save_cancelled(struct request *r)
 {
-    struct save *s = r->ctx;
-    s->request = NULL;
-    if (!s->posted) {
-        save_free(s);
-    }
+    save_free(r->ctx);
 }
 
 static void save_writable(struct request *r)
@@ -132,14 +126,9 @@ static void save_send(struct save *s)
     }
 }
 
-static void save_turn(struct mail *m)
+static void save_turn(struct timer *t)
 {
-    struct save *s = LIST_OWNER(m, struct save, turn);
-    s->posted = false;
-    if (s->request == NULL) {
-        save_free(s);
-        return;
-    }
+    struct save *s = LIST_OWNER(t, struct save, turn);
     if (s->writer != NULL) {
         save_send(s);
         return;
@@ -160,7 +149,7 @@ static void snapshot_save(struct request *r)
     struct store_facts facts;
     struct save *s = mem_zalloc(1, sizeof *s);
     store_facts_get(api->store, &facts);
-    s->turn = (struct mail){.deliver = save_turn};
+    env_timer_init(loop_env(api->loop), &s->turn, save_turn);
     s->request = r;
     s->loop = api->loop;
     s->view = view_ref(store_reader_view(api->reader));
@@ -244,12 +233,18 @@ static void restore_next(struct restore *x)
     }
 }
 
+/* Not when it was ended by another one already, nor when there is nobody left to ask. */
+static bool restore_may_abort(enum err status)
+{
+    return status != OK && status != ERR_CONFLICT && status != ERR_CLOSED;
+}
+
 static void restore_done(struct proposal *p)
 {
     struct restore *x = p->ctx;
     if (x->step == COMMAND_RESTORE_ABORT) {
         restore_end(x, x->failed);
-    } else if (p->status != OK && x->step == COMMAND_RESTORE_CHUNK && p->status != ERR_CONFLICT) {
+    } else if (x->step == COMMAND_RESTORE_CHUNK && restore_may_abort(p->status)) {
         /* The rows that were put aside only take room; if this does not come through, the next
          * restore clears them. */
         x->failed = p->status;
