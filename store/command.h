@@ -46,7 +46,8 @@ struct command_tombstone_reap {
     uint64_t through;
 };
 
-/* COMMAND_RESTORE_*: store/restore.h says how they follow each other. */
+/* COMMAND_RESTORE_BEGIN and the three behind it; store/restore.h says how they follow each other.
+ */
 struct command_restore {
     uint64_t id;       /* of this restore; any but 0 */
     uint64_t number;   /* CHUNK: from 1; COMMIT: of chunks there were; else 0 */

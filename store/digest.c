@@ -36,8 +36,8 @@ digest_live(struct state_digest *d, uint64_t restores, struct bytes raw, struct 
 
 static void digest_meta(struct state_digest *d, const struct schema_meta *meta)
 {
-    const uint64_t facts[] = {meta->kv_index, meta->kv_reaped,  meta->cluster,
-                              meta->restores, meta->restore_id, meta->restore_next};
+    const uint64_t facts[] = {meta->kv_index, meta->kv_reaped,  meta->cluster,     meta->restores,
+                              meta->restored, meta->restore_id, meta->restore_next};
     for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]); i++) {
         d->all = digest_mix(d->all, facts[i]);
     }

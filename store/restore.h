@@ -1,17 +1,13 @@
-/* A backup: the live rows of a state in pieces, and the commands that put them in the place of
- * another state's, on all servers alike.
+/* The commands that put a backup (store/backup.h) in the place of the state, on all servers alike.
  *
  * Order    COMMAND_RESTORE_BEGIN -> COMMAND_RESTORE_CHUNK 1, 2, ... -> COMMAND_RESTORE_COMMIT (or
  *          ABORT). Chunks fill a table that nobody reads; COMMIT makes it the one that is read, so
  *          that no step takes long. What is written meanwhile is gone with the old rows. A BEGIN
  *          ends what another one began.
- * Format   a piece is rows as in snapshot.h: a key is 'K' and the user's key, a value the row
- *          (schema.h). One piece is the `rows` of one chunk.
- * Limits   RESTORE_CHUNK_MAX.
  * Errors   of applying: a failed read or write of the state; what a command may not do is
  *          `a->status`: ERR_CONFLICT (another id, a chunk out of order or missing), ERR_INVALID (no
  *          rows of ours), and nothing changed.
- * Threads  the commands: the hub's. A backup: any, one at a time.
+ * Threads  the hub's.
  */
 #ifndef STORE_RESTORE_H
 #define STORE_RESTORE_H
@@ -26,15 +22,5 @@ void restore_chunk(struct apply *a, const struct command_restore *cmd);
 /* All that is older becomes unknown: history and deletions are forgotten, the epoch changes. */
 void restore_commit(struct apply *a, const struct command_restore *cmd);
 void restore_abort(struct apply *a, const struct command_restore *cmd);
-
-struct backup;
-
-/* Holds a view of its own until it is closed. */
-struct backup *backup_open(struct view *v);
-/* Replaces what `out` holds by the next piece; ERR_NOT_FOUND behind the last. */
-enum err backup_next(struct backup *b, struct buf *out, struct reason *why) ERR_MUST_USE;
-void backup_close(struct backup *b);
-/* Whether a piece from outside can be a chunk. OK, ERR_CORRUPT. */
-enum err backup_check(struct bytes piece) ERR_MUST_USE;
 
 #endif

@@ -222,8 +222,8 @@ enum err schema_row_decode(struct bytes data, struct kv_row *ret_row)
 void schema_meta_encode(const struct schema_meta *meta, char ret_data[SCHEMA_META_LEN])
 {
     const uint64_t numbers[] = {
-        meta->applied, meta->kv_index, meta->kv_reaped,  meta->history_oldest, meta->history_bytes,
-        meta->cluster, meta->restores, meta->restore_id, meta->restore_next,
+        meta->applied, meta->kv_index, meta->kv_reaped, meta->history_oldest, meta->history_bytes,
+        meta->cluster, meta->restores, meta->restored,  meta->restore_id,     meta->restore_next,
     };
     _Static_assert(SCHEMA_META_LEN == 2 + sizeof(numbers), "version and numbers");
     ret_data[0] = SCHEMA_META;
@@ -251,6 +251,7 @@ enum err schema_meta_decode(struct bytes data, struct schema_meta *ret_meta)
     if (data.ptr[1] == SCHEMA_VERSION) {
         meta.cluster = unpack_u64(&in);
         meta.restores = unpack_u64(&in);
+        meta.restored = unpack_u64(&in);
         meta.restore_id = unpack_u64(&in);
         meta.restore_next = unpack_u64(&in);
     }

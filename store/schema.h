@@ -87,11 +87,12 @@ struct schema_meta {
     uint64_t history_bytes;  /* keys and rows of 'C', 'H' and 'P' */
     uint64_t cluster;        /* the cluster's id; 0: not known yet */
     uint64_t restores;       /* backups that were restored so far */
+    uint64_t restored;       /* index of the newest of them; 0: there was none */
     uint64_t restore_id;     /* of the backup that is being restored; 0: none is */
     uint64_t restore_next;   /* number of the chunk that comes next */
 };
 
-#define SCHEMA_META_LEN 74
+#define SCHEMA_META_LEN 82
 void schema_meta_encode(const struct schema_meta *meta, char ret_data[SCHEMA_META_LEN]);
 enum err schema_meta_decode(struct bytes data, struct schema_meta *ret_meta) ERR_MUST_USE;
 

@@ -92,6 +92,11 @@ uint64_t view_kv_reaped(const struct view *v)
     return v->meta.kv_reaped;
 }
 
+uint64_t view_kv_restored(const struct view *v)
+{
+    return v->meta.restored;
+}
+
 uint64_t view_history_oldest(const struct view *v)
 {
     return v->meta.history_oldest;

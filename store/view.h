@@ -26,6 +26,10 @@ uint64_t view_kv_index(const struct view *v);
  * cannot know that it missed none. */
 uint64_t view_kv_reaped(const struct view *v);
 
+/* Where the newest backup was restored (0: none was): all rows there were became those of the
+ * backup then, whatever their indexes say, so that no reader may be told less. */
+uint64_t view_kv_restored(const struct view *v);
+
 struct kv_row {
     struct bytes key;
     struct bytes value;

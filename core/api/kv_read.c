@@ -105,8 +105,9 @@ enum err kv_evaluate_key(struct view *v,
         return OK;
     }
     if (e == OK) {
-        answer.index = row.modify_index;
-        answer.wake_index = row.modify_index;
+        uint64_t restored = view_kv_restored(v);
+        answer.index = row.modify_index > restored ? row.modify_index : restored;
+        answer.wake_index = answer.index;
     }
     if (e == OK && variant.ptr[0] == KV_RAW) {
         answer.status = 200;
@@ -136,7 +137,7 @@ struct kv_listing {
     struct bytes separator;
     bool keys;
     size_t rows;
-    uint64_t index;  /* the newest of rows and tombstones */
+    uint64_t index;  /* the newest of rows, tombstones and restored backups */
     struct buf last; /* the name that was listed last: names come in order, so equal ones adjoin */
 };
 
@@ -200,6 +201,7 @@ enum err kv_evaluate_prefix(struct view *v,
         .prefix = prefix,
         .separator = bytes_slice(variant, KV_VARIANT_HEAD, variant.len),
         .keys = variant.ptr[0] == KV_KEYS,
+        .index = view_kv_restored(v),
     };
     struct watch_answer answer = {0};
     buf_init(&l.text, KV_ANSWER_MAX);

@@ -18,6 +18,8 @@
 #define HTTP_QUERY_ARGS_MAX         256 /* 400 past it */
 /* A body; the KV limit plus what the other endpoints need. 413 past it. */
 #define HTTP_BODY_MAX               MIB(2)
+/* The body of an operator's request: a backup. 413 past it. */
+#define HTTP_OPERATOR_BODY_MAX      MIB(256)
 /* Chunk extensions and trailers, which nobody reads. 413 past it. */
 #define HTTP_CHUNK_EXTRA_MAX        KIB(8)
 /* Bytes of pipelined requests that wait behind a parked one; then the socket is not read. */
@@ -104,6 +106,9 @@
 #define COMMAND_MAX            (KV_VALUE_MAX + KV_KEY_MAX + 256U)
 /* Rows of one command that restores a backup: one of the largest size and its frame at least. */
 #define RESTORE_CHUNK_MAX      (KV_VALUE_MAX + KV_KEY_MAX + 160U)
+/* The rows of a backup that one archive may hold when it is read: it is all in memory then. */
+#define ARCHIVE_STATE_MAX      MIB(1024)
+#define ARCHIVE_META_MAX       KIB(64)
 /* Commands that wait for the disk at one time; ERR_BUSY past it. */
 #define PROPOSALS_MAX          65536U
 #define PROPOSAL_BYTES_MAX     MIB(256)

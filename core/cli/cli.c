@@ -23,9 +23,9 @@ static const struct cli_command commands[] = {
 /* What Consul has and this build has not: said plainly, so that nobody takes it for a typing
  * error. */
 static const char *const LATER[] = {
-    "acl",         "catalog",   "config",   "connect", "debug",    "event",    "exec",
-    "force-leave", "intention", "join",     "keygen",  "keyring",  "lock",     "login",
-    "logout",      "maint",     "operator", "rtt",     "services", "snapshot", "tls",
+    "acl",         "catalog",   "config",   "connect", "debug",    "event", "exec",
+    "force-leave", "intention", "join",     "keygen",  "keyring",  "lock",  "login",
+    "logout",      "maint",     "operator", "rtt",     "services", "tls",
 };
 
 int cli_fail(const char *format, ...)
@@ -130,21 +130,40 @@ static void print_usage(FILE *file, const struct cli *cli)
                 file);
 }
 
+/* What a group of commands answers by itself; the exit status. */
+static int cli_group(const struct cli *cli, const char *group, const char *text, const char *first)
+{
+    bool help = first != NULL && (strcmp(first, "-h") == 0 || strcmp(first, "-help") == 0 ||
+                                  strcmp(first, "--help") == 0);
+    FILE *file = help ? stdout : stderr;
+    (void)fprintf(file, "Usage: %s %s <subcommand> [options] [args]\n\n%s\nSubcommands:\n",
+                  cli->program, group, text);
+    print_commands(file, cli, group);
+    return help ? 0 : 1;
+}
+
 int cli_kv(const struct cli *cli, int argc, char **argv)
 {
-    bool help = argc > 0 && (strcmp(argv[0], "-h") == 0 || strcmp(argv[0], "-help") == 0 ||
-                             strcmp(argv[0], "--help") == 0);
-    FILE *file = help ? stdout : stderr;
-    (void)fprintf(file,
-                  "Usage: %s kv <subcommand> [options] [args]\n\n"
-                  "  Reads and writes the key-value store.\n\n"
-                  "      $ %s kv put redis/config/connections 5\n"
-                  "      $ %s kv get redis/config/connections\n"
-                  "      $ %s kv delete redis/config/connections\n\n"
-                  "Subcommands:\n",
-                  cli->program, cli->program, cli->program, cli->program);
-    print_commands(file, cli, "kv");
-    return help ? 0 : 1;
+    char text[512];
+    (void)snprintf(text, sizeof text,
+                   "  Reads and writes the key-value store.\n\n"
+                   "      $ %s kv put redis/config/connections 5\n"
+                   "      $ %s kv get redis/config/connections\n"
+                   "      $ %s kv delete redis/config/connections\n",
+                   cli->program, cli->program, cli->program);
+    return cli_group(cli, "kv", text, argc > 0 ? argv[0] : NULL);
+}
+
+int cli_snapshot(const struct cli *cli, int argc, char **argv)
+{
+    char text[512];
+    (void)snprintf(text, sizeof text,
+                   "  Backups of the servers' state, in one file each.\n\n"
+                   "      $ %s snapshot save backup.snap\n"
+                   "      $ %s snapshot inspect backup.snap\n"
+                   "      $ %s snapshot restore backup.snap\n",
+                   cli->program, cli->program, cli->program);
+    return cli_group(cli, "snapshot", text, argc > 0 ? argv[0] : NULL);
 }
 
 /* --- dispatch -----------------------------------------------------------------------------------

@@ -463,6 +463,17 @@ static void connection_await_body(struct connection *c, struct bytes raw_head, b
     connection_set_deadline(c, f->options.limits.body_ms);
 }
 
+/* Only who keeps the servers has more to say than fits the usual limit: a backup. */
+static size_t connection_body_max(const struct front *f, const struct head *h)
+{
+    struct bytes rest = {0};
+    const struct route *route =
+        route_find(f->options.routes, f->options.route_count, h->path, &rest);
+    size_t max = f->options.limits.body_max;
+    bool large = route != NULL && route->acl == ROUTE_ACL_OPERATOR && h->method == METHOD_PUT;
+    return large && max < HTTP_OPERATOR_BODY_MAX ? HTTP_OPERATOR_BODY_MAX : max;
+}
+
 /* front->head is whole. Returns how many bytes of `rest` (behind it) were its body. */
 static size_t connection_request(struct connection *c, struct bytes raw_head, struct bytes rest)
 {
@@ -472,12 +483,14 @@ static size_t connection_request(struct connection *c, struct bytes raw_head, st
         reply_refuse(c, 417, "unknown expectation");
         return 0;
     }
-    if (h->has_length && h->length > f->options.limits.body_max) {
+    size_t body_max = connection_body_max(f, h);
+    if (h->has_length && h->length > body_max) {
         reply_refuse(c, 413, "request body too large");
         return 0;
     }
     struct exchange *x = exchange_new(c);
     c->exchange = x;
+    buf_init(&x->body, body_max);
     x->minor = h->minor;
     x->keep_alive = h->keep_alive;
     x->left = h->has_length ? h->length : 0;

@@ -20,5 +20,11 @@ X("/v1/catalog/datacenters",
   ROUTE_ACL_NONE,
   ROUTE_LOCAL,
   api_catalog_datacenters)
+X("/v1/snapshot",
+  ROUTE_EXACT,
+  METHOD_GET | METHOD_PUT,
+  ROUTE_ACL_OPERATOR,
+  ROUTE_REPLICATED,
+  api_snapshot)
 X("/v1/stream", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_FILTER, ROUTE_REPLICATED, api_stream)
 X("/", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_NONE, ROUTE_LOCAL, api_root)

@@ -1,6 +1,6 @@
 /* Any bytes as the pieces of a snapshot: refused, or a state that can be read from end to end and
- * whose own snapshot is of the same rows. The first byte says how many bytes the first piece has.
- */
+ * whose own snapshot is of the same rows. The first byte says how many bytes the first piece has,
+ * the second at which index the state is. */
 #include "core/base/check.h"
 #include "core/base/limit.h"
 #include "store/digest.h"
@@ -12,8 +12,9 @@ static struct state *fuzz_make(struct bytes input)
     struct state *s = NULL;
     struct reason why = {0};
     CHECK(snapshot_writer_open(NULL, &w, &why) == OK);
-    size_t first = input.len > 0 ? (unsigned char)input.ptr[0] * 16U : 0;
-    struct bytes rest = bytes_slice(input, input.len > 0 ? 1 : 0, input.len);
+    size_t first = (unsigned char)input.ptr[0] * 16U;
+    uint64_t index = (unsigned char)input.ptr[1];
+    struct bytes rest = bytes_slice(input, 2, input.len);
     first = first < rest.len ? first : rest.len;
     enum err e = snapshot_write(w, bytes_slice(rest, 0, first), &why);
     CHECK(e == OK || e == ERR_CORRUPT || e == ERR_VERSION);
@@ -21,7 +22,7 @@ static struct state *fuzz_make(struct bytes input)
         e = snapshot_write(w, bytes_slice(rest, first, rest.len), &why);
         CHECK(e == OK || e == ERR_CORRUPT || e == ERR_VERSION);
     }
-    e = snapshot_writer_finish(w, 1, &s, &why);
+    e = snapshot_writer_finish(w, index, &s, &why);
     CHECK(e == OK || e == ERR_CORRUPT);
     return e == OK ? s : NULL;
 }
@@ -41,7 +42,7 @@ static struct state *fuzz_copy(struct state *s)
         CHECK(snapshot_read(r, number, &piece, &last, &why) == OK);
         CHECK(snapshot_write(w, buf_view(&piece), &why) == OK);
     }
-    CHECK(snapshot_writer_finish(w, 1, &copy, &why) == OK);
+    CHECK(snapshot_writer_finish(w, state_applied(s), &copy, &why) == OK);
     buf_close(&piece);
     snapshot_reader_free(r);
     return copy;
@@ -49,6 +50,9 @@ static struct state *fuzz_copy(struct state *s)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    if (size < 2) {
+        return 0;
+    }
     struct state *s = fuzz_make((struct bytes){(const char *)data, size});
     if (s != NULL) {
         struct state_digest mine = {0};

@@ -195,7 +195,7 @@ Test(schema, rows_come_back_and_damaged_ones_are_corrupt)
 Test(schema, the_meta_row_comes_back_and_tells_versions_apart)
 {
     char data[SCHEMA_META_LEN];
-    struct schema_meta meta = {1, 2, 3, 4, UINT64_MAX, 6, 7, 8, 9};
+    struct schema_meta meta = {1, 2, 3, 4, UINT64_MAX, 6, 7, 8, 9, 10};
     struct schema_meta back;
     schema_meta_encode(&meta, data);
     cr_assert_eq(schema_meta_decode((struct bytes){data, sizeof(data)}, &back), OK);

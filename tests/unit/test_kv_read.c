@@ -1,5 +1,7 @@
 /* The KV answers, as pure functions of real views of a real store in memory. */
 #include "core/api/kv.h"
+#include "core/base/limit.h"
+#include "store/backup.h"
 #include "store/state.h"
 
 #include <criterion/criterion.h>
@@ -167,4 +169,36 @@ Test(kv_read, pretty_json_is_indented_and_its_strings_are_left_alone)
         out.ptr, "[\n    {\n        \"a\": \"x,{\\\"\",\n        \"b\": [],\n        \"c\": {},\n"
                  "        \"d\": [\n            1,\n            2\n        ]\n    }\n]\n");
     buf_close(&out);
+}
+
+/* A key keeps its index, but nobody who had seen a newer state is told less than the restore. */
+Test(kv_read, behind_a_restored_backup_no_index_is_older_than_it)
+{
+    struct backup *backup;
+    struct buf rows;
+    set("a/b", "1");
+    set("a/c", "2");
+    struct view *v = state_view(state);
+    buf_init(&rows, MIB(1));
+    backup = backup_open(v);
+    cr_assert_eq(backup_next(backup, &rows, NULL), OK);
+    backup_close(backup);
+    view_unref(v);
+    delete_prefix("");
+    apply(&(struct command){.type = COMMAND_RESTORE_BEGIN, .restore = {.id = 1}});
+    apply(&(struct command){.type = COMMAND_RESTORE_CHUNK,
+                            .restore = {.id = 1, .number = 1, .rows = buf_view(&rows)}});
+    apply(&(struct command){.type = COMMAND_RESTORE_COMMIT, .restore = {.id = 1, .number = 1}});
+    buf_close(&rows);
+    cr_assert_eq(next_index, 13);
+    check(KV_ROW, "a/b", "",
+          (struct want){200, 13, 13,
+                        "[{\"LockIndex\":0,\"Key\":\"a/b\",\"Flags\":0,"
+                        "\"Value\":\"MQ==\",\"CreateIndex\":8,"
+                        "\"ModifyIndex\":8}]"});
+    check(KV_KEYS, "a/", "", (struct want){200, 13, 13, "[\"a/b\",\"a/c\"]"});
+    check(KV_KEYS, "x/", "", (struct want){404, 13, 13, NULL});
+    check(KV_ROW, "x", "", (struct want){404, 13, 13, NULL});
+    set("a/b", "3");
+    check(KV_KEYS, "a/", "", (struct want){200, 14, 14, "[\"a/b\",\"a/c\"]"});
 }
