@@ -18,6 +18,7 @@ struct loop {
     struct env env;
     struct mailbox mailbox;
     struct process *process;
+    uint64_t life; /* of the process */
     struct fiber *fiber;  /* NULL while it does not run */
     struct fiber *joiner; /* waits for the end */
     struct mail stop_mail;
@@ -115,6 +116,9 @@ void mailbox_post(struct mailbox *box, struct mail *m)
     /* Only loops have mailboxes. */
     struct loop *loop = LIST_OWNER(box, struct loop, mailbox);
     bool was_empty = box->first == NULL;
+    if (loop->life != loop->process->life) {
+        return; /* The process is gone, and nobody reads it. */
+    }
     m->next = NULL;
     *box->last = m;
     box->last = &m->next;
@@ -151,6 +155,7 @@ struct loop *loop_new(const char *name)
     loop->env.ops = &LOOP_ENV;
     loop->process = process_here();
     CHECK(loop->process != NULL);
+    loop->life = loop->process->life;
     loop->stop_mail.deliver = loop_on_stop;
     timers_init(&loop->env.timers);
     mailbox_init(&loop->mailbox);

@@ -1,6 +1,7 @@
 #include "tests/sim/faults.h"
 
 #include "tests/sim/server.h"
+#include "tests/sim/wire.h"
 #include "tests/sim/world.h"
 
 static struct {
@@ -35,7 +36,21 @@ void plan_draw(struct plan *ret_plan, unsigned size)
         .flips = plan_some(5),
         .clock = plan_some(40),
         .lag = plan_some(30),
+        .cuts = plan_some(70),
+        .slow_links = plan_some(30),
+        .resets = plan_some(40),
+        .unordered = plan_some(25),
+        .delay_max_us = dice_skewed(200, 100000),
+        .changes = plan_some(40),
+        .spares = 2,
+        .order_gap_us = dice_skewed(200000, 8 * SECOND_US),
     };
+    if (plan_some(50)) {
+        p.loss_ppm = p.unordered ? dice_skewed(100, 200000) : dice_skewed(10, 2000);
+        p.repeat_ppm = dice_skewed(100, 100000);
+    }
+    /* A damaged disk takes a server away for good: then nobody else may go. */
+    p.changes = p.changes && !p.flips && p.servers > 1;
     *ret_plan = p;
 }
 
@@ -111,7 +126,102 @@ static void fault_clock(struct server *s)
     world_tell(&s->process, "sets its clock by %lld ms", (long long)s->process.wall_offset_ms);
 }
 
+/* --- the wire -------------------------------------------------------------------------------- */
+
+static void cut_both(unsigned a, unsigned b)
+{
+    wire.cut[a][b] = true;
+    wire.cut[b][a] = true;
+}
+
+static void fault_cuts_end(void *ctx)
+{
+    (void)ctx;
+    for (unsigned a = 1; a <= SERVERS_MAX; a++) {
+        for (unsigned b = 1; b <= SERVERS_MAX; b++) {
+            wire.cut[a][b] = false;
+        }
+    }
+    world_tell(NULL, "all links are whole");
+}
+
+/* A random half, or a random few, against the rest. */
+static void cut_in_two(bool bridge)
+{
+    uint64_t side = dice();
+    unsigned between = bridge ? (unsigned)dice_between(1, faults.plan.servers) : 0;
+    for (unsigned a = 1; a <= SERVERS_MAX; a++) {
+        for (unsigned b = a + 1; b <= SERVERS_MAX; b++) {
+            if ((side >> a & 1) != (side >> b & 1) && a != between && b != between) {
+                cut_both(a, b);
+            }
+        }
+    }
+}
+
+static void cut_one(struct server *s, bool out, bool in)
+{
+    for (unsigned b = 1; b <= SERVERS_MAX; b++) {
+        wire.cut[s->number][b] |= out && b != s->number;
+        wire.cut[b][s->number] |= in && b != s->number;
+    }
+}
+
+/* Everybody hears the neighbours only. */
+static void cut_ring(void)
+{
+    unsigned n = faults.plan.servers;
+    for (unsigned a = 0; a < n; a++) {
+        for (unsigned b = a + 2; b < n; b++) {
+            if ((b + 1) % n != a) {
+                cut_both(a + 1, b + 1);
+            }
+        }
+    }
+}
+
+static void fault_cut(struct server *s)
+{
+    uint64_t shape = dice_below(8);
+    fault_cuts_end(NULL);
+    switch (shape) {
+    case 0:
+        cut_one(s, true, false);
+        break;
+    case 1:
+        cut_one(s, false, true);
+        break;
+    case 2:
+    case 3:
+        cut_one(s, true, true);
+        break;
+    case 4:
+        cut_ring();
+        break;
+    case 5:
+        wire.cut[s->number][dice_between(1, faults.plan.servers)] = true;
+        break;
+    default:
+        cut_in_two(shape == 6);
+        break;
+    }
+    world_tell(&s->process, "links are cut: shape %llu", (unsigned long long)shape);
+    if (dice_below(3) != 0) {
+        world_at(world.now_us + dice_skewed(50000, 10 * SECOND_US), fault_cuts_end, NULL);
+    }
+}
+
+static void fault_slow_link(struct server *s)
+{
+    unsigned to = (unsigned)dice_between(1, SERVERS_MAX);
+    wire.slow_us[s->number][to] = dice_below(2) == 0 ? 0 : dice_skewed(1000, SECOND_US);
+}
+
 enum fault {
+    FAULT_CUT,
+    FAULT_CUT_MORE,
+    FAULT_SLOW_LINK,
+    FAULT_RESET,
     FAULT_KILL,
     FAULT_POWER,
     FAULT_STOP,
@@ -129,6 +239,10 @@ static bool fault_wanted(enum fault f)
 {
     const struct plan *p = &faults.plan;
     const bool wanted[FAULT_COUNT] = {
+        [FAULT_CUT] = p->cuts && p->servers > 1,
+        [FAULT_CUT_MORE] = p->cuts && p->servers > 1,
+        [FAULT_SLOW_LINK] = p->slow_links,
+        [FAULT_RESET] = p->resets,
         [FAULT_KILL] = p->kill,
         [FAULT_POWER] = p->power,
         [FAULT_STOP] = p->stop,
@@ -147,6 +261,16 @@ static void fault_strike(enum fault f, struct server *s)
 {
     struct disk *d = &disks[s->number];
     switch (f) {
+    case FAULT_CUT:
+    case FAULT_CUT_MORE:
+        fault_cut(s);
+        break;
+    case FAULT_SLOW_LINK:
+        fault_slow_link(s);
+        break;
+    case FAULT_RESET:
+        wire_reset(s->number, (unsigned)dice_between(1, SERVERS_MAX));
+        break;
     case FAULT_KILL:
     case FAULT_POWER:
         fault_end_process(s, f == FAULT_POWER);
@@ -224,6 +348,10 @@ void faults_open(const struct plan *plan)
 {
     faults.plan = *plan;
     faults.healed = false;
+    wire.unordered = plan->unordered;
+    wire.delay_max_us = plan->delay_max_us;
+    wire.loss_ppm = plan->loss_ppm;
+    wire.repeat_ppm = plan->repeat_ppm;
     for (unsigned i = 1; i <= plan->servers; i++) {
         if (plan->clock) {
             servers[i].process.drift_ppm = (int64_t)dice_below(4000) - 2000;
@@ -236,8 +364,12 @@ void faults_heal(void)
 {
     faults.healed = true;
     world_tell(NULL, "all faults end");
-    for (unsigned i = 1; i <= faults.plan.servers; i++) {
+    wire_heal();
+    for (unsigned i = 1; i <= SERVERS_MAX; i++) {
         struct server *s = &servers[i];
+        if (!s->used || s->removed) {
+            continue;
+        }
         fault_full_end(s);
         fault_disk_end(s);
         s->process.lag_us = 0;

@@ -29,6 +29,18 @@ struct plan {
     bool flips;
     bool clock;
     bool lag;
+    /* The wire. */
+    bool cuts;
+    bool slow_links;
+    bool resets;
+    bool unordered;
+    uint64_t delay_max_us;
+    uint64_t loss_ppm;
+    uint64_t repeat_ppm;
+    /* The set of servers. */
+    bool changes;
+    unsigned spares;
+    uint64_t order_gap_us;
 };
 
 /* `size`: so many servers; 0: as the dice say. */

@@ -3,8 +3,10 @@
 #include "core/base/log.h"
 #include "tests/sim/check.h"
 #include "tests/sim/client.h"
+#include "tests/sim/cluster.h"
 #include "tests/sim/faults.h"
 #include "tests/sim/server.h"
+#include "tests/sim/wire.h"
 #include "tests/sim/world.h"
 
 #include <stdio.h>
@@ -30,13 +32,17 @@ static struct log_tap story = {.level = LOG_DEBUG, .line = schedule_log};
 static void schedule_begin(const struct plan *plan)
 {
     servers_open();
-    for (unsigned i = 1; i <= plan->servers; i++) {
+    for (unsigned i = 1; i <= SERVERS_MAX; i++) {
         struct server *s = &servers[i];
-        s->used = true;
         s->options.election_ms = plan->election_ms;
         s->options.log_trailing = plan->log_trailing;
-        server_start(s);
+        s->options.start = plan->servers > 1 ? STORE_WAIT : STORE_ALONE;
+        if (i <= plan->servers) {
+            s->used = true;
+            server_start(s);
+        }
     }
+    cluster_open(plan->servers, plan->spares, plan->changes, plan->order_gap_us);
     clients_open(plan->clients, plan->keys, plan->pause_us);
 }
 
@@ -55,7 +61,7 @@ static bool schedule_agrees(void)
     for (unsigned i = 1; i <= SERVERS_MAX; i++) {
         struct server *s = &servers[i];
         struct store_facts facts;
-        if (!s->used || s->removed || s->lost) {
+        if (!s->used || !s->added || s->removed || s->lost) {
             continue;
         }
         if (!s->serving) {
@@ -72,6 +78,7 @@ static bool schedule_agrees(void)
 static void schedule_end(void)
 {
     clients_stop();
+    cluster_stop();
     faults_heal();
     uint64_t until_us = world.now_us + HEAL_US;
     clients_probe();
@@ -105,6 +112,7 @@ void schedule_run(const struct schedule *s, struct verdict *ret_verdict)
         log_tap_open(&story);
     }
     disks_open();
+    wire_open();
     check_open();
     memset(&check_counts, 0, sizeof check_counts);
     plan_draw(&plan, s->servers);
@@ -138,6 +146,7 @@ void schedule_run(const struct schedule *s, struct verdict *ret_verdict)
     }
     clients_close();
     check_close();
+    wire_close();
     disks_close();
     world_close();
 }

@@ -6,6 +6,8 @@
 #include "core/base/mem.h"
 #include "tests/sim/check.h"
 #include "tests/sim/client.h"
+#include "tests/sim/cluster.h"
+#include "tests/sim/wire.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -53,6 +55,7 @@ static void server_main(void *arg)
     loop_start(s->front);
     s->serving = true;
     world_tell(&s->process, "serves");
+    cluster_on_serving(s);
     while (!s->stopping) {
         fiber_sleep(WORLD_NEVER);
     }
@@ -76,6 +79,7 @@ static void server_on_death(struct process *p)
     s->store = NULL;
     s->front = NULL;
     s->main = NULL;
+    wire_on_death(p);
     disk_crash(&disks[s->number], s->power);
     check_closed(s);
     clients_on_death(s);
@@ -93,12 +97,15 @@ void servers_open(void)
         (void)snprintf(s->path, sizeof s->path, "/s%u", i);
         (void)snprintf(s->node_id, sizeof s->node_id, "%08x-0000-4000-8000-%012u", 0x10000000U + i,
                        i);
+        (void)snprintf(s->host, sizeof s->host, "10.0.0.%u", i);
         (void)snprintf(s->address, sizeof s->address, "10.0.0.%u:8300", i);
         s->options = (struct store_options){
             .data_dir = s->path,
             .node_id = s->node_id,
             .address = s->address,
             .start = STORE_ALONE,
+            .listen_address = s->host,
+            .listen_port = 8300,
             .history_age_ms = 3600ULL * 1000,
             .history_bytes = 1ULL << 30,
             .log_trailing = 10240,

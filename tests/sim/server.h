@@ -17,9 +17,11 @@ struct server {
     struct process process;
     unsigned number; /* from 1 */
     char path[16];
+    char host[16];
     char node_id[37];
     char address[STORE_ADDRESS_MAX];
     bool used;      /* is, or was, to be part of the cluster */
+    bool added;     /* the cluster knows it */
     bool removed;   /* for good */
     bool serving;   /* open: clients are answered */
     bool may_fail;  /* its disk was made to fail: it may give up */
