@@ -10,15 +10,15 @@
 #include <time.h>
 
 /* Mail wakes its loop after so long, as threads do; seldom much later. */
-#define WAKE_MIN_US 2
-#define WAKE_MAX_US 60
+#define WAKE_MIN_US  2
+#define WAKE_MAX_US  60
 #define WAKE_LATE_US 3000
 
 struct loop {
     struct env env;
     struct mailbox mailbox;
     struct process *process;
-    uint64_t life; /* of the process */
+    uint64_t life;        /* of the process */
     struct fiber *fiber;  /* NULL while it does not run */
     struct fiber *joiner; /* waits for the end */
     struct mail stop_mail;

@@ -325,7 +325,8 @@ static void history_order(void)
     for (size_t i = 0; i < count && !world.over; i++) {
         const struct op *op = clients.ops[i];
         for (; next < count && ended[next]->end_us < op->begin_us; next++) {
-            if (history_tells(ended[next]) && (newest == NULL || ended[next]->index > newest->index) &&
+            if (history_tells(ended[next]) &&
+                (newest == NULL || ended[next]->index > newest->index) &&
                 !(ended[next]->type == OP_READ && ended[next]->mode == READ_STALE)) {
                 newest = ended[next];
             }

@@ -14,7 +14,7 @@
 #define CLIENTS_MAX 16U
 /* A client's command is stamped with this and its op's number: later than any server's clock says,
  * so that it tells clients' commands from the servers' own. */
-#define OP_TIME_MS 1791000000000ULL
+#define OP_TIME_MS  1791000000000ULL
 
 struct server;
 

@@ -36,6 +36,11 @@ static struct {
     bool stopped;
 } orders;
 
+bool cluster_possible(void)
+{
+    return store_bootstrap != NULL;
+}
+
 /* --- founding, gossip ------------------------------------------------------------------------ */
 
 static void cluster_found(void *ctx)

@@ -12,19 +12,18 @@
 #include "tests/sim/map.h"
 #include "tests/sim/world.h"
 
-
-#define DISK_PATH_MAX 64
-#define DISK_FILES_MAX 16U
+#define DISK_PATH_MAX   64
+#define DISK_FILES_MAX  16U
 #define MARK_VALUES_MAX 64U
 
 struct sim_db {
     char path[DISK_PATH_MAX];
     enum rocks_kind kind;
     bool open;
-    bool busy;         /* a synced write is under way */
-    bool stuck;        /* a flush failed for want of room: no writes until there is some */
-    uint64_t version;  /* of the newest write */
-    uint64_t durable;  /* up to here a loss of power takes nothing */
+    bool busy;                  /* a synced write is under way */
+    bool stuck;                 /* a flush failed for want of room: no writes until there is some */
+    uint64_t version;           /* of the newest write */
+    uint64_t durable;           /* up to here a loss of power takes nothing */
     struct rocks_batch *flying; /* between being issued and being synced */
     struct map map;
 };

@@ -1,5 +1,6 @@
 #include "tests/sim/faults.h"
 
+#include "tests/sim/cluster.h"
 #include "tests/sim/server.h"
 #include "tests/sim/wire.h"
 #include "tests/sim/world.h"
@@ -18,7 +19,7 @@ void plan_draw(struct plan *ret_plan, unsigned size)
 {
     static const unsigned SIZES[] = {1, 3, 3, 3, 5, 5, 7};
     struct plan p = {
-        .servers = size != 0 ? size : SIZES[dice_below(sizeof SIZES / sizeof SIZES[0])],
+        .servers = SIZES[dice_below(sizeof SIZES / sizeof SIZES[0])],
         .clients = (unsigned)dice_between(2, 8),
         .keys = (unsigned)dice_between(1, 12),
         .pause_us = dice_skewed(1000, 200000),
@@ -45,6 +46,7 @@ void plan_draw(struct plan *ret_plan, unsigned size)
         .spares = 2,
         .order_gap_us = dice_skewed(200000, 8 * SECOND_US),
     };
+    p.servers = size != 0 ? size : cluster_possible() ? p.servers : 1;
     if (plan_some(50)) {
         p.loss_ppm = p.unordered ? dice_skewed(100, 200000) : dice_skewed(10, 2000);
         p.repeat_ppm = dice_skewed(100, 100000);

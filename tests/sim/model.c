@@ -76,8 +76,8 @@ uint64_t model_digest_change(const struct change *c)
     }
     if (c->op == CHANGE_SET) {
         uint64_t value = 0;
-        what = bytes_to_u64(c->value, &value) == OK ? digest(digest(what, value), c->create_index)
-                                                    : 0;
+        what =
+            bytes_to_u64(c->value, &value) == OK ? digest(digest(what, value), c->create_index) : 0;
     }
     return digest_change(c->index, c->n, c->op, what);
 }
@@ -142,8 +142,8 @@ static void model_set(struct model_entry *e, uint64_t index, const struct comman
         .live = true,
     };
     model_put(e, key, row);
-    e->changes += digest_change(index, 0, CHANGE_SET,
-                                digest(digest(key, row.value), row.create_index));
+    e->changes +=
+        digest_change(index, 0, CHANGE_SET, digest(digest(key, row.value), row.create_index));
 }
 
 static void model_delete(struct model_entry *e, uint64_t index, const struct command_kv_delete *c)

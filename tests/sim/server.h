@@ -20,14 +20,14 @@ struct server {
     char host[16];
     char node_id[37];
     char address[STORE_ADDRESS_MAX];
-    bool used;      /* is, or was, to be part of the cluster */
-    bool added;     /* the cluster knows it */
-    bool removed;   /* for good */
-    bool serving;   /* open: clients are answered */
-    bool may_fail;  /* its disk was made to fail: it may give up */
-    bool damaged;   /* its disk was made to lie: it may refuse to start */
-    bool lost;      /* refused to start for that reason: an operator has to come */
-    bool power;     /* how it ends next: by loss of power */
+    bool used;     /* is, or was, to be part of the cluster */
+    bool added;    /* the cluster knows it */
+    bool removed;  /* for good */
+    bool serving;  /* open: clients are answered */
+    bool may_fail; /* its disk was made to fail: it may give up */
+    bool damaged;  /* its disk was made to lie: it may refuse to start */
+    bool lost;     /* refused to start for that reason: an operator has to come */
+    bool power;    /* how it ends next: by loss of power */
     bool stopping;
     struct fiber *main;
     struct store *store;

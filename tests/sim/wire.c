@@ -188,7 +188,8 @@ static void conn_on_break(void *ctx)
 static bool conn_refused(struct conn *c)
 {
     struct transport *to = c->to;
-    return to->closed || listening[to->number] != to || peer_find(to, c->from->options.id) == NULL ||
+    return to->closed || listening[to->number] != to ||
+           peer_find(to, c->from->options.id) == NULL ||
            (to->cluster != 0 && c->from->cluster != 0 && to->cluster != c->from->cluster);
 }
 
@@ -377,8 +378,8 @@ static void peer_dial(struct peer *p, enum transport_channel channel, uint64_t a
         return;
     }
     p->dialling[channel] = true;
-    uint64_t at_us = world.now_us + after_us + dice_skewed(2 * wire.delay_min_us,
-                                                           2 * wire.delay_max_us);
+    uint64_t at_us =
+        world.now_us + after_us + dice_skewed(2 * wire.delay_min_us, 2 * wire.delay_max_us);
     struct dial *d = &p->transport->dials[p - p->transport->peers][channel];
     *d = (struct dial){.peer = p, .channel = channel};
     world_at_process(at_us, p->transport->process, dial_on_try, d);
@@ -512,8 +513,7 @@ enum err transport_send(struct transport *t,
     return OK;
 }
 
-size_t
-transport_pending(const struct transport *t, uint64_t id, enum transport_channel channel)
+size_t transport_pending(const struct transport *t, uint64_t id, enum transport_channel channel)
 {
     for (unsigned i = 0; i < PEERS_MAX; i++) {
         const struct peer *p = &t->peers[i];

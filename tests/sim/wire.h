@@ -3,11 +3,9 @@
  *
  *     send --> queue of the connection --> (delay, cut?) --> the receiver's loop
  *
- * Ordered    as the transport promises: in order, or the connection breaks and what was under way is
- *            lost.
- * Unordered  each message by itself: lost, twice, late, overtaken. More than the promise allows: the
- *            core of Raft must survive it.
- * Threads    none.
+ * Ordered    as the transport promises: in order, or the connection breaks and what was under way
+ * is lost. Unordered  each message by itself: lost, twice, late, overtaken. More than the promise
+ * allows: the core of Raft must survive it. Threads    none.
  */
 #ifndef TESTS_SIM_WIRE_H
 #define TESTS_SIM_WIRE_H
@@ -20,8 +18,8 @@ struct wire {
     uint64_t delay_max_us;
     uint64_t loss_ppm;   /* unordered: of messages; ordered: connections that break at one */
     uint64_t repeat_ppm; /* unordered only */
-    bool cut[PROCESS_MAX][PROCESS_MAX];           /* [from][to] */
-    uint64_t slow_us[PROCESS_MAX][PROCESS_MAX];   /* besides the delay, at most */
+    bool cut[PROCESS_MAX][PROCESS_MAX];         /* [from][to] */
+    uint64_t slow_us[PROCESS_MAX][PROCESS_MAX]; /* besides the delay, at most */
     uint64_t sent;
     uint64_t lost;
 };

@@ -44,7 +44,7 @@ struct world {
     uint64_t steps; /* events so far */
     uint64_t trace; /* a digest of all that happened: equal for equal seeds */
     bool verbose;
-    bool over;           /* a violation was found: nothing more happens */
+    bool over;            /* a violation was found: nothing more happens */
     char violation[1024]; /* the first */
 };
 

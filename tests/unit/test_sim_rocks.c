@@ -1,4 +1,5 @@
-/* The simulated database answers as the real one does: everything the simulator says rests on it. */
+/* The simulated database answers as the real one does: everything the simulator says rests on it.
+ */
 #include "core/base/limit.h"
 #include "tests/sim/rocks_story.h"
 
