@@ -1,7 +1,9 @@
 /* The simulator: `sim SEED COUNT [--servers N] [--verbose]` runs COUNT schedules from SEED on, on
  * all cores, and prints the seeds of those that failed with what was violated; `--verbose` replays
- * them in this process, with the whole story. */
+ * them in this process, with the whole story. `--bug NAME` seeds one of the bugs of store/seeded.h;
+ * `sim prove [COUNT]` demands that each of them is convicted within COUNT schedules. */
 #include "core/base/check.h"
+#include "store/seeded.h"
 #include "tests/sim/schedule.h"
 
 #include <errno.h>
@@ -18,6 +20,18 @@
 #define FAILURES_MAX 20U
 /* A run that takes so long hangs. */
 #define HANG_S       60U
+#define PROVE_COUNT  2000U
+
+enum seeded_bug seeded_bug;
+
+static const struct {
+    const char *name;
+    const char *text;
+} BUGS[SEEDED_COUNT] = {
+#define X(name, text) [name] = {#name, text},
+#include "store/seeded.tbl.h"
+#undef X
+};
 
 struct worker {
     pid_t pid;
@@ -31,6 +45,10 @@ static struct {
     uint64_t count;
     unsigned servers;
     bool verbose;
+    bool quiet;          /* failures are wanted */
+    bool first;          /* one failure is enough */
+    uint64_t convicting; /* the first seed that failed */
+    char violation[256];
     unsigned jobs;
     uint64_t handed; /* schedules given out */
     uint64_t done;
@@ -43,8 +61,11 @@ static struct {
 
 static void run_fail(uint64_t seed, const char *violation)
 {
-    run.failed++;
-    if (run.failed <= FAILURES_MAX) {
+    if (run.failed++ == 0) {
+        run.convicting = seed;
+        (void)snprintf(run.violation, sizeof run.violation, "%s", violation);
+    }
+    if (run.failed <= FAILURES_MAX && !run.quiet) {
         (void)printf("not ok seed %" PRIu64 ": %s\n", seed, violation);
         (void)fflush(stdout);
     }
@@ -95,7 +116,7 @@ static void worker_start(struct worker *w)
         run.handed = w->end - run.seed;
     }
     w->pid = 0;
-    if (w->next >= w->end) {
+    if (w->next >= w->end || (run.first && run.failed > 0)) {
         return;
     }
     CHECK(pipe(ends) == 0);
@@ -167,11 +188,51 @@ static void run_verbose(void)
     }
 }
 
+/* --- the proof ------------------------------------------------------------------------------- */
+
+static bool prove_one(enum seeded_bug bug, uint64_t count)
+{
+    uint64_t seed = run.seed;
+    unsigned jobs = run.jobs;
+    unsigned size = run.servers;
+    memset(&run, 0, sizeof run);
+    run.seed = seed;
+    run.count = count;
+    run.jobs = jobs;
+    run.servers = size;
+    run.quiet = true;
+    run.first = true;
+    seeded_bug = bug;
+    run_all();
+    seeded_bug = SEEDED_NONE;
+    if (run.failed > 0) {
+        (void)printf("ok %s (%s): seed %" PRIu64 ": %s\n", BUGS[bug].name, BUGS[bug].text,
+                     run.convicting, run.violation);
+    } else {
+        (void)printf("not ok %s (%s): %" PRIu64 " schedules found nothing\n", BUGS[bug].name,
+                     BUGS[bug].text, run.done);
+    }
+    (void)fflush(stdout);
+    return run.failed > 0;
+}
+
+static int prove(uint64_t count)
+{
+    unsigned missed = 0;
+    for (unsigned bug = SEEDED_NONE + 1; bug < SEEDED_COUNT; bug++) {
+        missed += prove_one((enum seeded_bug)bug, count) ? 0 : 1;
+    }
+    (void)printf("%u of %u seeded bugs convicted\n", SEEDED_COUNT - 1 - missed, SEEDED_COUNT - 1);
+    return missed > 0 ? 1 : 0;
+}
+
 /* --- the command line ------------------------------------------------------------------------ */
 
 static _Noreturn void usage(void)
 {
-    (void)fprintf(stderr, "usage: sim SEED COUNT [--servers N] [--jobs N] [--verbose]\n");
+    (void)fprintf(stderr,
+                  "usage: sim SEED COUNT [--servers N] [--jobs N] [--bug NAME] [--verbose]\n"
+                  "       sim prove [COUNT] [--servers N] [--jobs N]\n");
     exit(2);
 }
 
@@ -186,17 +247,24 @@ static uint64_t number_of(const char *text)
     return value;
 }
 
-static void run_options(int argc, char **argv)
+static enum seeded_bug bug_of(const char *name)
+{
+    for (unsigned bug = SEEDED_NONE + 1; name != NULL && bug < SEEDED_COUNT; bug++) {
+        if (strcmp(BUGS[bug].name, name) == 0) {
+            return (enum seeded_bug)bug;
+        }
+    }
+    usage();
+}
+
+static void run_options(int argc, char **argv, int from)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     run.jobs = cores < 1 ? 1 : cores > (long)WORKERS_MAX ? WORKERS_MAX : (unsigned)cores;
-    if (argc < 3) {
-        usage();
-    }
-    run.seed = number_of(argv[1]);
-    run.count = number_of(argv[2]);
-    for (int i = 3; i < argc; i++) {
-        if (strcmp(argv[i], "--verbose") == 0) {
+    for (int i = from; i < argc; i++) {
+        if (strcmp(argv[i], "--bug") == 0) {
+            seeded_bug = bug_of(argv[++i]);
+        } else if (strcmp(argv[i], "--verbose") == 0) {
             run.verbose = true;
         } else if (strcmp(argv[i], "--servers") == 0) {
             run.servers = (unsigned)number_of(argv[++i]);
@@ -213,7 +281,18 @@ static void run_options(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    run_options(argc, argv);
+    if (argc >= 2 && strcmp(argv[1], "prove") == 0) {
+        bool counted = argc >= 3 && argv[2][0] != '-';
+        run.seed = 1;
+        run_options(argc, argv, counted ? 3 : 2);
+        return prove(counted ? number_of(argv[2]) : PROVE_COUNT);
+    }
+    if (argc < 3) {
+        usage();
+    }
+    run.seed = number_of(argv[1]);
+    run.count = number_of(argv[2]);
+    run_options(argc, argv, 3);
     if (run.verbose) {
         run_verbose();
     } else {
