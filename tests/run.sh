@@ -14,6 +14,8 @@
 # fuzz [SECONDS] each fuzzer for so long (10)
 # tsan           unit tests and a server under ThreadSanitizer
 # quickstart     the README's first command, twice
+# sim [SEED COUNT [OPTION...]]  schedules of the simulator (3,000 from today's seed, which do not go
+#                into the ledger tests/sim/ledger.txt; others do); --verbose tells the story
 # bench [OPTION...] benchmarks beside their peers (not part of everything); --quick, --only NAME
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -150,6 +152,35 @@ kind_tsan() {
     HERALD_TEST_SLOW=4 scripts 'tests/process/wakeup_matrix.py' build-tsan 300
 }
 
+# One argument, a list of words: what a campaign by hand says.
+kind_sim() {
+    need_build build tests/sim/sim || return
+    # shellcheck disable=SC2086 # a list of words
+    set -- ${1:-$(date +%Y%m%d)0000 3000}
+    said=$out/sim-said
+    ./build/tests/sim/sim "$@" >"$said" 2>&1
+    code=$?
+    sed '/^not ok/!s/^/# /' "$said"
+    [ $code -ne 0 ] || echo "ok $(tail -n 1 "$said")"
+    return $code
+}
+
+# A campaign: what it did goes into the ledger.
+sim_campaign() {
+    need_build build tests/sim/sim || return
+    ./build/tests/sim/sim "$@" >"$out/sim-said" 2>&1
+    code=$?
+    cat "$out/sim-said"
+    totals=$(tail -n 1 "$out/sim-said")
+    case "$totals" in
+    *schedules*)
+        echo "$(date -u +%Y-%m-%d) $(git rev-parse --short HEAD) sim $*: $totals" \
+            >>tests/sim/ledger.txt
+        ;;
+    esac
+    return $code
+}
+
 kind_quickstart() {
     for round in first second; do
         if timeout 900 sh examples/quickstart.sh --once >"$out/quickstart-$round" 2>&1; then
@@ -216,7 +247,7 @@ packages_of() {
     esac
 }
 
-kinds="tidy unit contract stream bad-input kill interop fuzz tsan quickstart"
+kinds="tidy unit sim contract stream bad-input kill interop fuzz tsan quickstart"
 case ${1:-} in
 -h | --help)
     sed -n '2,/^set/s/^# \{0,1\}//p' tests/run.sh
@@ -234,6 +265,16 @@ done
 if [ "${1:-}" = bench ]; then
     shift
     exec sh tests/bench/run.sh "$@"
+fi
+
+if [ "${1:-}" = sim ] && [ $# -ge 3 ]; then
+    shift
+    need_build_packages
+    case " $* " in
+    *" --verbose "*) kind_sim "$*" ;;
+    *) sim_campaign "$@" ;;
+    esac
+    exit
 fi
 
 began_all=$(date +%s)

@@ -26,7 +26,7 @@ struct guards {
     bool handover;  /* G8 */
 };
 
-/* All on: what production uses. */
+/* All on, except the one that the simulator has switched off (store/seeded.h). */
 struct guards guards_on(void);
 
 /* G1. An AppendEntries with prev_log_index 0 skips the library's match check: a follower that has

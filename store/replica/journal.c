@@ -7,6 +7,7 @@
 #include "core/base/text.h"
 #include "store/replica/mark.h"
 #include "store/replica/wal_check.h"
+#include "store/seeded.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -138,7 +139,8 @@ static enum err journal_load_vote(struct journal *j, struct reason *why)
                 journal_int(body.ptr, 8) >= j->facts.term) {
                 good = true;
                 j->facts.term = journal_int(body.ptr, 8);
-                j->facts.vote = journal_int(body.ptr + 8, 8);
+                j->facts.vote =
+                    SEEDED_BUG(SEEDED_VOTE_FORGOTTEN) ? 0 : journal_int(body.ptr + 8, 8);
             }
         }
         rocks_slice_close(&slice);
@@ -411,11 +413,16 @@ static void journal_stage_vote(struct journal *j, uint64_t term, uint64_t vote)
     rocks_batch_put(j->batch, BYTES("v1"), buf_view(&j->scratch));
 }
 
-static enum err journal_write(struct journal *j, struct reason *why)
+static enum err journal_write_sync(struct journal *j, bool sync, struct reason *why)
 {
-    enum err e = rocks_write(j->db, j->batch, j->path != NULL, why);
+    enum err e = rocks_write(j->db, j->batch, sync && j->path != NULL, why);
     rocks_batch_clear(j->batch);
     return e;
+}
+
+static enum err journal_write(struct journal *j, struct reason *why)
+{
+    return journal_write_sync(j, true, why);
 }
 
 static void journal_stage_epoch(struct journal *j, uint64_t epoch)
@@ -462,7 +469,7 @@ enum err journal_save_vote(struct journal *j, uint64_t term, uint64_t vote, stru
 {
     CHECK(term > 0);
     journal_stage_vote(j, term, vote);
-    return journal_write(j, why);
+    return journal_write_sync(j, !SEEDED_BUG(SEEDED_VOTE_NOT_SYNCED), why);
 }
 
 enum err journal_append(struct journal *j,
@@ -476,7 +483,7 @@ enum err journal_append(struct journal *j,
     for (size_t i = 0; i < count; i++) {
         journal_stage_entry(j, first + i, &entries[i]);
     }
-    enum err e = journal_write(j, why);
+    enum err e = journal_write_sync(j, !SEEDED_BUG(SEEDED_ACK_BEFORE_SYNC), why);
     if (e != OK) {
         return e;
     }

@@ -1,0 +1,383 @@
+#include "tests/sim/faults.h"
+
+#include "tests/sim/cluster.h"
+#include "tests/sim/server.h"
+#include "tests/sim/wire.h"
+#include "tests/sim/world.h"
+
+static struct {
+    struct plan plan;
+    bool healed;
+} faults;
+
+static bool plan_some(uint64_t percent)
+{
+    return dice_below(100) < percent;
+}
+
+void plan_draw(struct plan *ret_plan, unsigned size)
+{
+    static const unsigned SIZES[] = {1, 3, 3, 3, 5, 5, 7};
+    struct plan p = {
+        .servers = SIZES[dice_below(sizeof SIZES / sizeof SIZES[0])],
+        .clients = (unsigned)dice_between(2, 8),
+        .keys = (unsigned)dice_between(1, 12),
+        .pause_us = dice_skewed(1000, 200000),
+        .duration_us = dice_between(5, 20) * SECOND_US,
+        .election_ms = (unsigned)dice_between(200, 1000),
+        .log_trailing = plan_some(50) ? dice_below(64) : 10240,
+        .gap_us = dice_skewed(50000, 4 * SECOND_US),
+        .kill = plan_some(60),
+        .power = plan_some(60),
+        .stop = plan_some(25),
+        .pause = plan_some(40),
+        .slow_disk = plan_some(30),
+        .full_disk = plan_some(15),
+        .failing_disk = plan_some(10),
+        .flips = plan_some(5),
+        .clock = plan_some(40),
+        .lag = plan_some(30),
+        .cuts = plan_some(70),
+        .slow_links = plan_some(30),
+        .resets = plan_some(40),
+        .unordered = plan_some(25),
+        .delay_max_us = dice_skewed(200, 100000),
+        .changes = plan_some(40),
+        .spares = 2,
+        .order_gap_us = dice_skewed(200000, 8 * SECOND_US),
+    };
+    p.servers = size != 0 ? size : cluster_possible() ? p.servers : 1;
+    if (plan_some(50)) {
+        p.loss_ppm = p.unordered ? dice_skewed(100, 200000) : dice_skewed(10, 2000);
+        p.repeat_ppm = dice_skewed(100, 100000);
+    }
+    /* A damaged disk takes a server away for good: then nobody else may go. */
+    p.changes = p.changes && !p.flips && p.servers > 1;
+    *ret_plan = p;
+}
+
+/* --- one fault ------------------------------------------------------------------------------- */
+
+static void fault_restart(void *ctx)
+{
+    struct server *s = ctx;
+    if (s->process.alive && s->stopping) {
+        /* It is still about to end. */
+        world_at(world.now_us + 100000, fault_restart, s);
+        return;
+    }
+    server_start(s);
+}
+
+static void fault_restart_later(struct server *s)
+{
+    world_at(world.now_us + dice_skewed(10000, 5 * SECOND_US), fault_restart, s);
+}
+
+static void fault_full_end(void *ctx)
+{
+    struct server *s = ctx;
+    if (disks[s->number].full) {
+        world_tell(&s->process, "has room on its disk again");
+        disks[s->number].full = false;
+    }
+    if (!s->process.alive) {
+        fault_restart_later(s);
+    }
+}
+
+static void fault_disk_end(void *ctx)
+{
+    struct disk *d = &disks[((struct server *)ctx)->number];
+    d->sync_min_us = 50;
+    d->sync_max_us = 300;
+    d->stall_ppm = 0;
+    d->io_error_ppm = 0;
+}
+
+static void fault_end_process(struct server *s, bool power)
+{
+    server_crash(s, power);
+    fault_restart_later(s);
+}
+
+static void fault_flip(struct server *s)
+{
+    server_crash(s, dice_below(2) == 0);
+    if (disk_flip(&disks[s->number])) {
+        world_tell(&s->process, "has a flipped bit on its disk");
+        s->damaged = true;
+    }
+    fault_restart_later(s);
+}
+
+static void fault_slow_disk(struct server *s)
+{
+    struct disk *d = &disks[s->number];
+    world_tell(&s->process, "has a slow disk");
+    d->sync_max_us = dice_skewed(1000, 500000);
+    d->stall_ppm = dice_below(50000);
+    d->stall_us = 2 * SECOND_US;
+    world_at(world.now_us + dice_skewed(100000, 5 * SECOND_US), fault_disk_end, s);
+}
+
+static void fault_clock(struct server *s)
+{
+    int64_t far_ms = (int64_t)dice_skewed(1000, 3600 * 1000);
+    s->process.wall_offset_ms = dice_below(2) == 0 ? far_ms : -far_ms;
+    world_tell(&s->process, "sets its clock by %lld ms", (long long)s->process.wall_offset_ms);
+}
+
+/* --- the wire -------------------------------------------------------------------------------- */
+
+static void cut_both(unsigned a, unsigned b)
+{
+    wire.cut[a][b] = true;
+    wire.cut[b][a] = true;
+}
+
+static void fault_cuts_end(void *ctx)
+{
+    (void)ctx;
+    for (unsigned a = 1; a <= SERVERS_MAX; a++) {
+        for (unsigned b = 1; b <= SERVERS_MAX; b++) {
+            wire.cut[a][b] = false;
+        }
+    }
+    world_tell(NULL, "all links are whole");
+}
+
+/* A random half, or a random few, against the rest. */
+static void cut_in_two(bool bridge)
+{
+    uint64_t side = dice();
+    unsigned between = bridge ? (unsigned)dice_between(1, faults.plan.servers) : 0;
+    for (unsigned a = 1; a <= SERVERS_MAX; a++) {
+        for (unsigned b = a + 1; b <= SERVERS_MAX; b++) {
+            if ((side >> a & 1) != (side >> b & 1) && a != between && b != between) {
+                cut_both(a, b);
+            }
+        }
+    }
+}
+
+static void cut_one(struct server *s, bool out, bool in)
+{
+    for (unsigned b = 1; b <= SERVERS_MAX; b++) {
+        wire.cut[s->number][b] |= out && b != s->number;
+        wire.cut[b][s->number] |= in && b != s->number;
+    }
+}
+
+/* Everybody hears the neighbours only. */
+static void cut_ring(void)
+{
+    unsigned n = faults.plan.servers;
+    for (unsigned a = 0; a < n; a++) {
+        for (unsigned b = a + 2; b < n; b++) {
+            if ((b + 1) % n != a) {
+                cut_both(a + 1, b + 1);
+            }
+        }
+    }
+}
+
+static void fault_cut(struct server *s)
+{
+    uint64_t shape = dice_below(8);
+    fault_cuts_end(NULL);
+    switch (shape) {
+    case 0:
+        cut_one(s, true, false);
+        break;
+    case 1:
+        cut_one(s, false, true);
+        break;
+    case 2:
+    case 3:
+        cut_one(s, true, true);
+        break;
+    case 4:
+        cut_ring();
+        break;
+    case 5:
+        wire.cut[s->number][dice_between(1, faults.plan.servers)] = true;
+        break;
+    default:
+        cut_in_two(shape == 6);
+        break;
+    }
+    world_tell(&s->process, "links are cut: shape %llu", (unsigned long long)shape);
+    if (dice_below(3) != 0) {
+        world_at(world.now_us + dice_skewed(50000, 10 * SECOND_US), fault_cuts_end, NULL);
+    }
+}
+
+static void fault_slow_link(struct server *s)
+{
+    unsigned to = (unsigned)dice_between(1, SERVERS_MAX);
+    wire.slow_us[s->number][to] = dice_below(2) == 0 ? 0 : dice_skewed(1000, SECOND_US);
+}
+
+enum fault {
+    FAULT_CUT,
+    FAULT_CUT_MORE,
+    FAULT_SLOW_LINK,
+    FAULT_RESET,
+    FAULT_KILL,
+    FAULT_POWER,
+    FAULT_STOP,
+    FAULT_PAUSE,
+    FAULT_SLOW_DISK,
+    FAULT_FULL_DISK,
+    FAULT_FAILING_DISK,
+    FAULT_FLIP,
+    FAULT_CLOCK,
+    FAULT_LAG,
+    FAULT_COUNT,
+};
+
+static bool fault_wanted(enum fault f)
+{
+    const struct plan *p = &faults.plan;
+    const bool wanted[FAULT_COUNT] = {
+        [FAULT_CUT] = p->cuts && p->servers > 1,
+        [FAULT_CUT_MORE] = p->cuts && p->servers > 1,
+        [FAULT_SLOW_LINK] = p->slow_links,
+        [FAULT_RESET] = p->resets,
+        [FAULT_KILL] = p->kill,
+        [FAULT_POWER] = p->power,
+        [FAULT_STOP] = p->stop,
+        [FAULT_PAUSE] = p->pause,
+        [FAULT_SLOW_DISK] = p->slow_disk,
+        [FAULT_FULL_DISK] = p->full_disk,
+        [FAULT_FAILING_DISK] = p->failing_disk,
+        [FAULT_FLIP] = p->flips && p->servers > 1,
+        [FAULT_CLOCK] = p->clock,
+        [FAULT_LAG] = p->lag,
+    };
+    return wanted[f];
+}
+
+static void fault_strike(enum fault f, struct server *s)
+{
+    struct disk *d = &disks[s->number];
+    switch (f) {
+    case FAULT_CUT:
+    case FAULT_CUT_MORE:
+        fault_cut(s);
+        break;
+    case FAULT_SLOW_LINK:
+        fault_slow_link(s);
+        break;
+    case FAULT_RESET:
+        wire_reset(s->number, (unsigned)dice_between(1, SERVERS_MAX));
+        break;
+    case FAULT_KILL:
+    case FAULT_POWER:
+        fault_end_process(s, f == FAULT_POWER);
+        break;
+    case FAULT_STOP:
+        server_stop(s);
+        fault_restart_later(s);
+        break;
+    case FAULT_PAUSE:
+        world_tell(&s->process, "is paused");
+        process_pause(&s->process, dice_skewed(10000, 10 * SECOND_US));
+        break;
+    case FAULT_SLOW_DISK:
+        fault_slow_disk(s);
+        break;
+    case FAULT_FULL_DISK:
+        world_tell(&s->process, "has a full disk");
+        d->full = true;
+        world_at(world.now_us + dice_skewed(10000, 5 * SECOND_US), fault_full_end, s);
+        break;
+    case FAULT_FAILING_DISK:
+        world_tell(&s->process, "has a failing disk");
+        s->may_fail = true;
+        d->io_error_ppm = dice_skewed(1000, 500000);
+        world_at(world.now_us + dice_skewed(100000, 5 * SECOND_US), fault_disk_end, s);
+        break;
+    case FAULT_FLIP:
+        fault_flip(s);
+        break;
+    case FAULT_CLOCK:
+        fault_clock(s);
+        break;
+    case FAULT_LAG:
+        s->process.lag_us = dice_below(2) == 0 ? 0 : dice_skewed(100, 200000);
+        break;
+    case FAULT_COUNT:
+        break;
+    }
+}
+
+static struct server *fault_target(void)
+{
+    struct server *leader = NULL;
+    for (unsigned i = 1; i <= SERVERS_MAX; i++) {
+        struct store_facts facts;
+        if (servers[i].serving) {
+            store_facts_get(servers[i].store, &facts);
+            leader = facts.leader ? &servers[i] : leader;
+        }
+    }
+    if (leader != NULL && dice_below(2) == 0) {
+        return leader;
+    }
+    return &servers[dice_between(1, faults.plan.servers)];
+}
+
+static void fault_next(void *ctx)
+{
+    (void)ctx;
+    if (faults.healed) {
+        return;
+    }
+    enum fault f = (enum fault)dice_below(FAULT_COUNT);
+    struct server *s = fault_target();
+    if (fault_wanted(f)) {
+        fault_strike(f, s);
+    }
+    if (!s->process.alive && !s->lost && !disks[s->number].full && s->process.died[0] != '\0') {
+        fault_restart_later(s);
+    }
+    world_at(world.now_us + dice_skewed(1000, faults.plan.gap_us), fault_next, NULL);
+}
+
+void faults_open(const struct plan *plan)
+{
+    faults.plan = *plan;
+    faults.healed = false;
+    wire.unordered = plan->unordered;
+    wire.delay_max_us = plan->delay_max_us;
+    wire.loss_ppm = plan->loss_ppm;
+    wire.repeat_ppm = plan->repeat_ppm;
+    for (unsigned i = 1; i <= plan->servers; i++) {
+        if (plan->clock) {
+            servers[i].process.drift_ppm = (int64_t)dice_below(4000) - 2000;
+        }
+    }
+    world_at(world.now_us + dice_below(SECOND_US), fault_next, NULL);
+}
+
+void faults_heal(void)
+{
+    faults.healed = true;
+    world_tell(NULL, "all faults end");
+    wire_heal();
+    for (unsigned i = 1; i <= SERVERS_MAX; i++) {
+        struct server *s = &servers[i];
+        if (!s->used || s->removed) {
+            continue;
+        }
+        fault_full_end(s);
+        fault_disk_end(s);
+        s->process.lag_us = 0;
+        s->process.paused_until_us = 0;
+        if (!s->process.alive) {
+            fault_restart(s);
+        }
+    }
+}

@@ -1,0 +1,53 @@
+/* What befalls the servers. Each run has a random subset of the faults, at random rates: a run with
+ * all of them finds less.
+ *
+ * Threads  none.
+ */
+#ifndef TESTS_SIM_FAULTS_H
+#define TESTS_SIM_FAULTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct plan {
+    unsigned servers;
+    unsigned clients;
+    unsigned keys;
+    uint64_t pause_us; /* between two ops of a client, at most */
+    uint64_t duration_us;
+    unsigned election_ms;
+    uint64_t log_trailing;
+    uint64_t gap_us; /* between two faults, about */
+    /* Which faults there are. */
+    bool kill;
+    bool power;
+    bool stop; /* an orderly end and a new start */
+    bool pause;
+    bool slow_disk;
+    bool full_disk;
+    bool failing_disk;
+    bool flips;
+    bool clock;
+    bool lag;
+    /* The wire. */
+    bool cuts;
+    bool slow_links;
+    bool resets;
+    bool unordered;
+    uint64_t delay_max_us;
+    uint64_t loss_ppm;
+    uint64_t repeat_ppm;
+    /* The set of servers. */
+    bool changes;
+    unsigned spares;
+    uint64_t order_gap_us;
+};
+
+/* `size`: so many servers; 0: as the dice say. */
+void plan_draw(struct plan *ret_plan, unsigned size);
+/* From now on until faults_heal(). */
+void faults_open(const struct plan *plan);
+/* Everything works again, and all servers run. */
+void faults_heal(void);
+
+#endif

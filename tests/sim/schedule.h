@@ -1,0 +1,31 @@
+/* One run: a cluster, its clients and its faults, from one seed to one verdict.
+ *
+ * Threads  none.
+ */
+#ifndef TESTS_SIM_SCHEDULE_H
+#define TESTS_SIM_SCHEDULE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct schedule {
+    uint64_t seed;
+    unsigned servers; /* 0: as the seed says */
+    bool verbose;
+};
+
+struct verdict {
+    uint64_t seed;
+    bool failed;
+    char violation[1024];
+    uint64_t trace;
+    uint64_t steps;
+    uint64_t operations; /* answered */
+    uint64_t simulated_us;
+    uint64_t entries;
+    uint64_t starts;
+};
+
+void schedule_run(const struct schedule *s, struct verdict *ret_verdict);
+
+#endif
