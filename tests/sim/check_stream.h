@@ -4,14 +4,14 @@
  * The truth is the log's changes, one list per epoch. What the subscriber noted is a list of
  * records, in the order in which they came, over all its connections:
  *
- *     FROM      it asked to hear everything after `after` in `epoch`. While it has a cursor, that
- *               must be its cursor: it resumes
+ *     FROM      the server agreed to tell everything after `after` in `epoch` (as `subscribed`
+ *               says). While the subscriber has a cursor, that must be it: it resumes
  *     SNAPSHOT  it asked for the state instead and got all of it, `events` as sets, at `through`
  *     BATCH     `events`, complete over (after, through]; with `part` the last ones belong to an
  *               index past `through` whose rest is still to come
  *     MARK      complete up to `through`, without events
- *     COMPACTED its cursor was refused; `oldest` is the first index that is still kept. It has no
- *               cursor until FROM or SNAPSHOT
+ *     COMPACTED its cursor was refused: `oldest` is the smallest one that can be resumed from; or
+ *               the epoch is `epoch` now. It has no cursor until FROM or SNAPSHOT
  *
  * A connection that breaks between the parts of an index forgets these: FROM drops them.
  *

@@ -6,7 +6,7 @@
  *
  *     7 1000 1020 set   app/a one -  ok     -   12
  *     8 1010 1030 get   app/a -   -  ok     one 12
- *     7 1040 1050 cas   app/a two 12 failed -   -
+ *     7 1040 1050 cas   app/a two 11 failed -   -
  *     8 1060 -    set   app/a two -  unknown -  -
  *     8 1070 1080 get   app/a -   -  ok     one 12 stale 12 9
  *
