@@ -182,6 +182,21 @@ Test(linear, cas_of_index_0_creates_only)
     VIOLATES("1 1 2 cas k a 0 failed - -\n");
 }
 
+/* What a condition named was there at the end of its time, not yet at the beginning. */
+Test(linear, a_failed_condition_may_be_earlier)
+{
+    FINE("1 1 4 set k a - ok - 5\n"
+         "2 2 6 cas k b 5 failed - -\n");
+    FINE("1 1 2 set k a - ok - 5\n"
+         "1 3 6 set k b - ok - 6\n"
+         "2 4 8 delete-cas k - 6 failed - -\n");
+    VIOLATES("1 1 4 set k a - ok - 5\n"
+             "2 2 6 delete-cas k - 5 failed - -\n");
+    VIOLATES("1 1 2 set k a - ok - 5\n"
+             "1 3 6 set k b - ok - 6\n"
+             "2 7 8 delete-cas k - 6 failed - -\n");
+}
+
 Test(linear, delete_cas_needs_its_index)
 {
     FINE("1 1 2 set k a - ok - 5\n"
@@ -270,6 +285,18 @@ Test(linear, an_unknown_write_explains_others)
              "1 3 - delete k - - unknown - -\n"
              "2 5 6 get k - - ok - -\n"
              "2 7 8 get k - - ok a 5\n");
+}
+
+/* It is read by nobody: but the second a changed the key only because of it. */
+Test(linear, an_unknown_write_explains_an_index)
+{
+    FINE("1 1 2 set k a - ok - 5\n"
+         "1 3 - set k b - unknown - -\n"
+         "2 4 5 set k a - ok - 7\n"
+         "2 6 7 get k - - ok a 7\n");
+    VIOLATES("1 1 2 set k a - ok - 5\n"
+             "2 4 5 set k a - ok - 7\n"
+             "2 6 7 get k - - ok a 7\n");
 }
 
 /* It happened once, not twice. */

@@ -10,11 +10,12 @@
 #include <string.h>
 
 #define SEEDS_DEFAULT 6000U
-#define TINY_MAX      6U
+#define TINY_MAX      7U
 #define LONG_OPS      3000U
 #define LONG_SEEDS    40U
 #define CLIENTS_MAX   8U
 #define KEYS_MAX      3U
+#define ZOMBIES_MAX   4U
 
 static uint64_t seed;
 static uint64_t dice;
@@ -168,6 +169,8 @@ struct store {
     struct history *h;
     struct client clients[CLIENTS_MAX];
     unsigned client_count;
+    struct client zombies[ZOMBIES_MAX]; /* given up by their clients, and still on their way */
+    unsigned zombie_count;
     unsigned keys;
     unsigned values;        /* 0: each its own */
     unsigned index_percent; /* of the writes whose index is told */
@@ -242,14 +245,24 @@ static void store_end(struct store *s, struct client *c)
         history_end(s->h, c->op, &c->answer);
         c->busy = false;
     } else if (s->h->ops[c->op].kind != HISTORY_GET && chance(s->unknown_percent)) {
-        /* It gives up, and what it asked for may still happen. */
         struct history_answer unknown = {.end = s->time, .outcome = HISTORY_UNKNOWN};
         history_end(s->h, c->op, &unknown);
-        if (!c->applied && chance(50)) {
-            s->index += roll(2);
-            store_apply(s, c);
+        if (c->applied) {
+            history_learn(s->h, c->op, c->answer.index);
+        } else if (chance(60) && s->zombie_count < ZOMBIES_MAX) {
+            s->zombies[s->zombie_count++] = *c;
         }
         c->busy = false;
+    }
+}
+
+/* What nobody waits for any more happens; somebody may read its index in the log. */
+static void store_wake_zombie(struct store *s)
+{
+    if (s->zombie_count > 0) {
+        struct client *z = &s->zombies[--s->zombie_count];
+        store_apply(s, z);
+        history_learn(s->h, z->op, z->answer.index);
     }
 }
 
@@ -260,6 +273,9 @@ static void make(struct store *s, size_t ops)
     while (s->h->count < ops || idle < 4 * s->client_count) {
         unsigned number = (unsigned)roll(s->client_count);
         struct client *c = &s->clients[number];
+        if (chance(5)) {
+            store_wake_zombie(s);
+        }
         if (!c->busy && s->h->count < ops) {
             store_begin(s, number);
         } else if (!c->busy) {
