@@ -3,8 +3,12 @@
  * remembered as (set of operations done, state) and not tried again; the memory holds 128 bits of
  * hash for each, so that a wrong match is out of the question in practice.
  *
- * What may not have happened has no end, need not be taken, and is tried last. Indexes that are
- * not known are chosen: one that somebody read or named, if it fits, or one that nobody did. */
+ * What may not have happened has no end, need not be taken, and is tried last. It would multiply
+ * the orders without end; so it is taken only directly before an operation that needs it: where the
+ * next one is possible without it and comes to the same, it could as well not have happened, and
+ * where the next one changes nothing, it could as well happen later. And of those that are all
+ * alike, the first comes first. Indexes that are not known are chosen: one that somebody read or
+ * named, if it fits, or one that nobody did. */
 #include "core/base/check.h"
 #include "core/base/mem.h"
 #include "tests/sim/linear_priv.h"
@@ -45,6 +49,12 @@ struct search_cursor {
     uint32_t choice;
 };
 
+/* Those of a kind (but 0) can stand for each other: deletions, and sets that nobody read. */
+struct search_maybe {
+    uint32_t op;
+    unsigned kind;
+};
+
 struct search_frame {
     struct search_cursor at;
     struct linear_state state; /* before it */
@@ -56,7 +66,7 @@ struct search {
     struct search_event *events;
     uint32_t *start_event; /* of each certain operation */
     uint32_t *end_event;
-    uint32_t *maybe; /* by start */
+    struct search_maybe *maybe; /* by start */
     uint32_t maybe_count;
     bool *done;
     uint32_t *known; /* certain writes whose index is known, by index */
@@ -230,8 +240,16 @@ static void search_init_maybe(struct search *s)
     bool blind = search_conditions_blind(s);
     for (uint32_t i = 0; i < k->count; i++) {
         const struct linear_op *op = &k->ops[i];
-        if (op->maybe && (!blind || op->value == 0 || search_was_read(k, op->value))) {
-            s->maybe[s->maybe_count++] = i;
+        bool read = op->value == 0 || search_was_read(k, op->value);
+        if (!op->maybe || (blind && !read)) {
+            continue;
+        }
+        struct search_maybe *m = &s->maybe[s->maybe_count++];
+        *m = (struct search_maybe){.op = i};
+        if (op->kind == HISTORY_DELETE) {
+            m->kind = 1;
+        } else if (op->kind == HISTORY_SET && !read && k->values_unique) {
+            m->kind = 2;
         }
     }
 }
@@ -447,6 +465,64 @@ static void search_take(struct search *s, uint32_t op, bool take)
 
 /* --- the search ------------------------------------------------------------------------------ */
 
+/* Of its kind, none before it is left. */
+static bool search_is_first(const struct search *s, uint32_t maybe)
+{
+    unsigned kind = s->maybe[maybe].kind;
+    for (uint32_t i = 0; kind != 0 && i < maybe; i++) {
+        if (s->maybe[i].kind == kind && !s->done[s->maybe[i].op]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool search_same(const struct linear_state *a, const struct linear_state *b)
+{
+    return a->value == b->value && a->index == b->index;
+}
+
+/* `op` made `s->state` of `before`. Could those that may not have happened and stand directly
+ * before it, from `f` on, as well not be there, or come later? */
+static bool search_could_skip(const struct search *s,
+                              const struct search_frame *f,
+                              const struct linear_op *op,
+                              const struct linear_state *before)
+{
+    const struct linear_state *now = &s->state;
+    if (op->maybe && search_same(now, &f->state)) {
+        return true; /* it undid them, and need not have happened either */
+    }
+    struct linear_state without = f->state;
+    if (!linear_apply(op, &without, now->floor)) {
+        return false;
+    }
+    if (op->index == 0 && now->index == UNSEEN && without.value == now->value &&
+        without.index == now->floor) {
+        without.index = UNSEEN;
+    }
+    bool changes = !search_same(now, before);
+    bool changes_without = !search_same(&without, &f->state);
+    if (changes || changes_without) {
+        return search_same(now, &without);
+    }
+    /* An index that is known may leave no room for them behind it. */
+    return op->kind == HISTORY_GET || op->index == 0;
+}
+
+/* What was taken directly before `op` and need not have happened is needed by it. */
+static bool search_is_needed(const struct search *s,
+                             const struct linear_op *op,
+                             const struct linear_state *before)
+{
+    for (size_t i = s->depth; i > 0 && s->key->ops[s->frames[i - 1].op].maybe; i--) {
+        if (search_could_skip(s, &s->frames[i - 1], op, before)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Who is at the cursor; NONE: nobody is left. Nobody may come after the first end that is still to
  * come. */
 static uint32_t search_candidate(const struct search *s, struct search_cursor *c)
@@ -459,11 +535,11 @@ static uint32_t search_candidate(const struct search *s, struct search_cursor *c
         first_end = s->events[c->event].time;
     }
     for (; c->maybe < s->maybe_count; c->maybe++) {
-        uint32_t op = s->maybe[c->maybe];
+        uint32_t op = s->maybe[c->maybe].op;
         if (s->key->ops[op].start > first_end) {
             return NONE;
         }
-        if (!s->done[op]) {
+        if (!s->done[op] && search_is_first(s, c->maybe)) {
             return op;
         }
     }
@@ -525,13 +601,14 @@ static enum linear_verdict search_run(struct search *s)
         bool more;
         bool fits = search_apply(s, op, c.choice, &more);
         search_advance(s, &c, more);
-        if (!fits) {
+        if (!fits || !search_is_needed(s, &s->key->ops[op], &before)) {
             s->state = before;
             continue;
         }
         s->frames[s->depth++] = (struct search_frame){.at = c, .state = before, .op = op};
         search_take(s, op, true);
-        if (search_remember(s)) {
+        /* What may follow something that need not have happened depends on what was before it. */
+        if (s->key->ops[op].maybe || search_remember(s)) {
             c = (struct search_cursor){.event = s->events[0].next};
         } else {
             bool back = search_back(s, &c);
