@@ -8,11 +8,11 @@
 #include <string.h>
 
 /* Longest line: a key, a value and a read value, each byte escaped, and the numbers. */
-#define HISTORY_LINE_MAX   (9U * HISTORY_TEXT_MAX + 512U)
+#define HISTORY_LINE_MAX   (9 * HISTORY_TEXT_MAX + 512)
 #define HISTORY_FIELDS_MIN 10U
 #define HISTORY_FIELDS_MAX 13U
 
-static const char *const kind_names[] = {
+static const char *const KIND_NAMES[] = {
     [HISTORY_GET] = "get",
     [HISTORY_SET] = "set",
     [HISTORY_CAS] = "cas",
@@ -20,14 +20,14 @@ static const char *const kind_names[] = {
     [HISTORY_DELETE_CAS] = "delete-cas",
 };
 
-static const char *const outcome_names[] = {
+static const char *const OUTCOME_NAMES[] = {
     [HISTORY_OK] = "ok",
     [HISTORY_FAILED] = "failed",
     [HISTORY_REFUSED] = "refused",
     [HISTORY_UNKNOWN] = "unknown",
 };
 
-static const char *const mode_names[] = {
+static const char *const MODE_NAMES[] = {
     [HISTORY_CONSISTENT] = "consistent",
     [HISTORY_STALE] = "stale",
 };
@@ -213,17 +213,17 @@ void history_line(const struct history *h, const struct history_op *op, struct b
     buf_put_u64(out, op->start);
     history_put_number(out, op->end, HISTORY_NEVER);
     buf_put_char(out, ' ');
-    buf_put_str(out, kind_names[op->kind]);
+    buf_put_str(out, KIND_NAMES[op->kind]);
     history_put_text(h, out, op->key);
     history_put_text(h, out, op->value);
     history_put_number(out, op->cas, history_kind_has_cas(op->kind) ? HISTORY_NEVER : 0);
     buf_put_char(out, ' ');
-    buf_put_str(out, outcome_names[op->outcome]);
+    buf_put_str(out, OUTCOME_NAMES[op->outcome]);
     history_put_text(h, out, op->read);
     history_put_number(out, op->index, 0);
     if (op->mode != HISTORY_CONSISTENT || op->view != 0 || op->sent != 0) {
         buf_put_char(out, ' ');
-        buf_put_str(out, mode_names[op->mode]);
+        buf_put_str(out, MODE_NAMES[op->mode]);
         history_put_number(out, op->view, 0);
         history_put_number(out, op->sent, 0);
     }
@@ -347,18 +347,18 @@ static enum err history_parse_op(struct history *h, struct bytes line, struct hi
         bytes_to_u64(f[0], &client) != OK || client > UINT32_MAX ||
         bytes_to_u64(f[1], &op.start) != OK ||
         history_parse_number(f[2], HISTORY_NEVER, &op.end) != OK ||
-        history_parse_name(f[3], kind_names, NAMES(kind_names), &kind) != OK ||
+        history_parse_name(f[3], KIND_NAMES, NAMES(KIND_NAMES), &kind) != OK ||
         history_parse_text(h, f[4], &op.key) != OK ||
         history_parse_text(h, f[5], &op.value) != OK ||
         history_parse_number(f[6], 0, &op.cas) != OK ||
         history_kind_has_cas((enum history_kind)kind) == bytes_equal(f[6], BYTES("-")) ||
-        history_parse_name(f[7], outcome_names, NAMES(outcome_names), &outcome) != OK ||
+        history_parse_name(f[7], OUTCOME_NAMES, NAMES(OUTCOME_NAMES), &outcome) != OK ||
         history_parse_text(h, f[8], &op.read) != OK ||
         history_parse_number(f[9], 0, &op.index) != OK) {
         return ERR_INVALID;
     }
     if (count == HISTORY_FIELDS_MAX &&
-        (history_parse_name(f[10], mode_names, NAMES(mode_names), &mode) != OK ||
+        (history_parse_name(f[10], MODE_NAMES, NAMES(MODE_NAMES), &mode) != OK ||
          history_parse_number(f[11], 0, &op.view) != OK ||
          history_parse_number(f[12], 0, &op.sent) != OK)) {
         return ERR_INVALID;

@@ -40,7 +40,7 @@
 #include <stdio.h>
 
 #define HISTORY_NEVER    UINT64_MAX
-#define HISTORY_TEXT_MAX (1024U * 1024)
+#define HISTORY_TEXT_MAX ((size_t)1024 * 1024)
 
 enum history_kind {
     HISTORY_GET,
@@ -122,9 +122,9 @@ struct history_answer {
 
 /* The number of the operation; until it is answered its fate is unknown. */
 uint32_t history_begin(struct history *h, const struct history_call *call);
-void history_end(struct history *h, uint32_t op, const struct history_answer *answer);
+void history_end(struct history *h, uint32_t number, const struct history_answer *answer);
 /* A write's place in the log, learned later (from the log itself). */
-void history_learn(struct history *h, uint32_t op, uint64_t index);
+void history_learn(struct history *h, uint32_t number, uint64_t index);
 
 /* Borrowed until history_close(). */
 struct bytes history_text(const struct history *h, uint32_t text);

@@ -200,6 +200,20 @@ static size_t order_match(const struct order *o, const struct linear_op *op, siz
 
 /* --- the moments ----------------------------------------------------------------------------- */
 
+/* `late` must be before `op` and began after its end. */
+static void order_say_late(const struct order *o, size_t late, const struct linear_op *op)
+{
+    const struct linear_op *why = &o->key->ops[late];
+    linear_say(o->out, order_is_step(why)
+                           ? "the log has the first of these before the second, but the "
+                             "second had been answered before the first began:\n"
+                           : "the first of these saw what the second had replaced before "
+                             "the first began:\n");
+    linear_say_op(o->out, o->key->history, why, ">");
+    linear_say_op(o->out, o->key->history, op, ">");
+    linear_say_around(o->out, o->key, why);
+}
+
 static bool order_place_steps(struct order *o)
 {
     uint64_t at = 0;
@@ -217,12 +231,7 @@ static bool order_place_steps(struct order *o)
         }
         s->at = at;
         if (at > op->end) {
-            linear_say(o->out, "the index order contradicts real time: the first of these is ");
-            linear_say(o->out, "before the second in the log, or needs what that one replaced, ");
-            linear_say(o->out, "but began after that one had been answered:\n");
-            linear_say_op(o->out, o->key->history, &o->key->ops[why], ">");
-            linear_say_op(o->out, o->key->history, op, ">");
-            linear_say_around(o->out, o->key, &o->key->ops[why]);
+            order_say_late(o, why, op);
             return false;
         }
     }

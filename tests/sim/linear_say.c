@@ -26,7 +26,7 @@ void linear_say_op(struct buf *out,
                    const char *mark)
 {
     struct buf line;
-    buf_init(&line, 16 * (size_t)HISTORY_TEXT_MAX);
+    buf_init(&line, 16 * HISTORY_TEXT_MAX);
     history_line(h, &h->ops[op->number], &line);
     bool cut = line.len > SAY_LINE_MAX;
     linear_say(out, "  %s %.*s%s", mark, (int)(cut ? SAY_LINE_MAX : line.len), line.ptr,
