@@ -165,6 +165,19 @@
 #define HISTORY_TRIM_MORE_MS 20U
 #define HISTORY_TRIM_IDLE_MS 5000U
 
+/* --- gossip and servers, as configured (core/config) ---------------------------------------- */
+
+/* Failed members are tried again for so long (Consul's reconnect_timeout, and its least). */
+#define RECONNECT_DEFAULT_MS    (72ULL * 3600 * 1000)
+#define RECONNECT_MIN_MS        (8ULL * 3600 * 1000)
+#define JOIN_RETRY_DEFAULT_MS   30000U
+/* A server that leaves stays so long behind its good-bye, for those who still ask it. */
+#define LEAVE_DRAIN_DEFAULT_MS  5000U
+/* Consul's autopilot. */
+#define AUTOPILOT_CONTACT_MS    200U
+#define AUTOPILOT_TRAILING      250U
+#define AUTOPILOT_STABLE_MS     10000U
+
 /* --- process ------------------------------------------------------------------------------- */
 
 /* How long clients may take to finish what they do when the server ends. */
