@@ -1,5 +1,6 @@
 #include "store/apply.h"
 
+#include "store/autopilot.h"
 #include "store/command.h"
 #include "store/history.h"
 #include "store/kv.h"
@@ -29,6 +30,8 @@ enum err apply_command(struct apply *a, struct bytes command)
         return kv_delete_prefix(a, &c.kv_delete_prefix);
     case COMMAND_TOMBSTONE_REAP:
         return kv_reap(a, &c.tombstone_reap);
+    case COMMAND_AUTOPILOT_SET:
+        return autopilot_set(a, &c.autopilot_set);
     }
     a->status = ERR_INVALID;
     return OK;

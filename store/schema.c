@@ -5,12 +5,13 @@
 
 #define SCHEMA_VERSION 1 /* of the whole database; in the meta row */
 
-#define SCHEMA_KV       'K'
-#define SCHEMA_DELETION 'D'
-#define SCHEMA_CHANGE   'C'
-#define SCHEMA_HISTORY  'H'
-#define SCHEMA_CASCADE  'P'
-#define SCHEMA_META     'M'
+#define SCHEMA_KV        'K'
+#define SCHEMA_DELETION  'D'
+#define SCHEMA_CHANGE    'C'
+#define SCHEMA_HISTORY   'H'
+#define SCHEMA_CASCADE   'P'
+#define SCHEMA_META      'M'
+#define SCHEMA_AUTOPILOT 'A'
 
 #define SCHEMA_ROW_LIVE 1
 #define SCHEMA_ROW_DEAD 2
@@ -79,6 +80,11 @@ void schema_key_cascade(struct schema_key *k, uint64_t index, uint32_t n, uint32
 void schema_key_meta(struct schema_key *k)
 {
     schema_key_begin(k, SCHEMA_META);
+}
+
+void schema_key_autopilot(struct schema_key *k)
+{
+    schema_key_begin(k, SCHEMA_AUTOPILOT);
 }
 
 void schema_key_end(struct schema_key *k)
@@ -186,6 +192,40 @@ enum err schema_row_decode(struct bytes data, struct kv_row *ret_row)
         return ERR_CORRUPT;
     }
     if (!unpack_done(&in) || row.value.len > KV_VALUE_MAX) {
+        return ERR_CORRUPT;
+    }
+    *ret_row = row;
+    return OK;
+}
+
+/* u8 version, u8 cleanup, u64 contact, trailing, stabilization, quorum, create and modify index. */
+#define SCHEMA_AUTOPILOT_VERSION 1
+
+void schema_autopilot_encode(struct buf *out, const struct autopilot *row)
+{
+    buf_clear(out);
+    pack_u8(out, SCHEMA_AUTOPILOT_VERSION);
+    pack_u8(out, row->cleanup_dead_servers ? 1 : 0);
+    pack_u64(out, row->last_contact_threshold_ms);
+    pack_u64(out, row->max_trailing_logs);
+    pack_u64(out, row->server_stabilization_ms);
+    pack_u64(out, row->min_quorum);
+    pack_u64(out, row->create_index);
+    pack_u64(out, row->modify_index);
+}
+
+enum err schema_autopilot_decode(struct bytes data, struct autopilot *ret_row)
+{
+    struct unpack in = {.rest = data};
+    uint8_t version = unpack_u8(&in);
+    struct autopilot row = {.cleanup_dead_servers = unpack_u8(&in) == 1};
+    row.last_contact_threshold_ms = unpack_u64(&in);
+    row.max_trailing_logs = unpack_u64(&in);
+    row.server_stabilization_ms = unpack_u64(&in);
+    row.min_quorum = unpack_u64(&in);
+    row.create_index = unpack_u64(&in);
+    row.modify_index = unpack_u64(&in);
+    if (!unpack_done(&in) || version != SCHEMA_AUTOPILOT_VERSION) {
         return ERR_CORRUPT;
     }
     *ret_row = row;

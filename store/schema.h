@@ -1,5 +1,6 @@
 /* The keys and rows of the state database: the only place that knows their bytes.
  *
+ *   'A'                                      autopilot's configuration
  *   'K' key                                  a key's row, live or dead (a tombstone)
  *   'D' index key                            nothing: the key that died at `index`; exactly one for
  *                                            each dead row
@@ -20,6 +21,7 @@
 #define STORE_SCHEMA_H
 
 #include "core/base/limit.h"
+#include "store/command.h"
 #include "store/view.h"
 
 struct schema_key {
@@ -39,6 +41,7 @@ void schema_key_change(struct schema_key *k, uint64_t index, uint32_t n);
 void schema_key_history(struct schema_key *k, uint64_t hash, uint64_t index, uint32_t n);
 void schema_key_cascade(struct schema_key *k, uint64_t index, uint32_t n, uint32_t chunk);
 void schema_key_meta(struct schema_key *k);
+void schema_key_autopilot(struct schema_key *k);
 /* Makes `k` the first key that does not begin with it. Never fails: no table is 0xff. */
 void schema_key_end(struct schema_key *k);
 
@@ -58,6 +61,10 @@ enum err schema_parse_history(struct bytes raw, uint64_t *ret_index, uint32_t *r
 void schema_row_encode(struct buf *out, const struct kv_row *row);
 /* Leaves `key` alone. */
 enum err schema_row_decode(struct bytes data, struct kv_row *ret_row) ERR_MUST_USE;
+
+/* Replaces what `out` holds. */
+void schema_autopilot_encode(struct buf *out, const struct autopilot *row);
+enum err schema_autopilot_decode(struct bytes data, struct autopilot *ret_row) ERR_MUST_USE;
 
 struct schema_meta {
     uint64_t applied;        /* Raft index */

@@ -95,6 +95,20 @@ enum err view_kv_get(struct view *v, struct bytes key, struct view_pin *pin, str
     return OK;
 }
 
+enum err view_autopilot(struct view *v, struct autopilot *ret_autopilot)
+{
+    struct schema_key k;
+    schema_key_autopilot(&k);
+    struct rocks_slice slice = {0};
+    enum err e = rocks_get(v->db, v->snapshot, schema_key_view(&k), &slice, NULL);
+    if (e != OK) {
+        return e;
+    }
+    e = schema_autopilot_decode(slice.value, ret_autopilot);
+    rocks_slice_close(&slice);
+    return e;
+}
+
 struct kv_scan {
     struct rocks_iter *iter; /* NULL: the prefix is longer than any key */
     bool fresh;              /* the iterator stands on a row that was not given out yet */

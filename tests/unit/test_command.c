@@ -12,6 +12,14 @@ static const struct command samples[] = {
     {.type = COMMAND_KV_DELETE, .kv_delete = {.key = {"x", 1}, .check = true, .index = 0}},
     {.type = COMMAND_KV_DELETE_PREFIX, .kv_delete_prefix = {.prefix = {"app/", 4}}},
     {.type = COMMAND_KV_DELETE_PREFIX},
+    {.type = COMMAND_AUTOPILOT_SET,
+     .autopilot_set = {.autopilot = {.cleanup_dead_servers = true,
+                                     .last_contact_threshold_ms = 200,
+                                     .max_trailing_logs = 250,
+                                     .server_stabilization_ms = 10000,
+                                     .min_quorum = UINT64_MAX},
+                       .check = true,
+                       .index = 9}},
     {.type = COMMAND_TOMBSTONE_REAP, .tombstone_reap = {.through = 1ULL << 60}},
 };
 #define SAMPLES (sizeof(samples) / sizeof(samples[0]))
