@@ -15,8 +15,9 @@
 
 struct stream {
     struct stream_host host;
-    struct view *view; /* the newest one known; NULL before the first */
-    uint64_t index;    /* of `view` */
+    struct view *view;                /* the newest one known; NULL before the first */
+    uint64_t index;                   /* of `view` */
+    char epoch[STREAM_EPOCH_MAX + 1]; /* of `view` */
     struct ring ring;
     struct query_groups groups;
     struct selections selections;

@@ -70,6 +70,7 @@
 #define STREAM_KERNEL_MAX        (128 * 1024)
 #define STREAM_BATCH_MAX         KIB(128)
 #define STREAM_HEARTBEAT_MS      15000U
+#define STREAM_EPOCH_MAX         16U /* 64 bits as hex */
 #define STREAM_PING_MS           30000U
 #define STREAM_STALL_MS          60000U
 #define STREAM_HELLO_MS          10000U
