@@ -21,6 +21,7 @@ struct stream *stream_new(const struct stream_host *host)
     query_groups_init(&s->groups, seed);
     selections_init(&s->selections);
     list_init(&s->subscribers);
+    list_init(&s->questions);
     /* Connection names go on where no earlier run has been. */
     s->connections = env_random_below(host->env, UINT32_MAX);
     buf_init(&s->scratch, UINT32_MAX);
@@ -33,6 +34,7 @@ void stream_free(struct stream *s)
         return;
     }
     CHECK(list_empty(&s->subscribers));
+    subscription_drop_questions(s);
     CHECK(s->late_count == 0);
     free((void *)s->late);
     buf_close(&s->scratch);

@@ -23,6 +23,7 @@ struct stream {
     struct selections selections;
     struct list subscribers; /* struct subscriber.link */
     size_t subscriber_count;
+    struct list questions; /* of subscriptions to the host, not answered yet */
     uint64_t connections; /* ever opened: their names */
     struct buf scratch;   /* elements of the frame at hand */
     struct change_batch **late;

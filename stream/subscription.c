@@ -41,7 +41,8 @@ static struct server_message sub_message(const struct subscription *sub, enum se
 /* The question of a consistent subscription, and what it will begin with. */
 struct sub_confirm {
     struct stream_confirm question;
-    struct stream *stream;
+    struct list link;      /* stream.questions */
+    struct stream *stream; /* NULL: it ended meanwhile */
     struct subscription *sub; /* NULL: it ended meanwhile */
     struct subscribe ask;
     char epoch[STREAM_EPOCH_MAX + 1]; /* what `ask` points to */
@@ -249,6 +250,11 @@ static void sub_not_confirmed(struct subscription *sub)
 static void sub_confirmed(struct stream_confirm *question, enum err status)
 {
     struct sub_confirm *c = LIST_OWNER(question, struct sub_confirm, question);
+    if (c->stream == NULL) {
+        free(c);
+        return;
+    }
+    list_remove(&c->link);
     /* What was confirmed is published here, which may end the subscription. */
     (void)stream_refresh(c->stream);
     struct subscription *sub = c->sub;
@@ -267,6 +273,16 @@ static void sub_confirmed(struct stream_confirm *question, enum err status)
     free(c);
 }
 
+void subscription_drop_questions(struct stream *s)
+{
+    while (!list_empty(&s->questions)) {
+        struct sub_confirm *c = LIST_OWNER(s->questions.next, struct sub_confirm, link);
+        list_remove(&c->link);
+        c->stream = NULL;
+        c->sub = NULL;
+    }
+}
+
 static void sub_confirm(struct subscription *sub, const struct subscribe *ask)
 {
     struct stream *s = sub_stream(sub);
@@ -283,6 +299,7 @@ static void sub_confirm(struct subscription *sub, const struct subscribe *ask)
         memcpy(c->epoch, ask->from_epoch.ptr, len);
     }
     c->ask.from_epoch = (struct bytes){.ptr = c->epoch, .len = len};
+    list_append(&s->questions, &c->link);
     sub->confirm = c;
     sub->at = (struct place){.index = ask->has_from ? ask->from_index : s->index};
     sub->told = sub->at.index;

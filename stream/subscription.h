@@ -80,6 +80,8 @@ enum err subscription_open(struct subscriber *owner,
                            struct reason *why) ERR_MUST_USE;
 /* Frees without a word. */
 void subscription_close(struct subscription *sub);
+/* The stream ends: what the host still answers is answered to nobody. */
+void subscription_drop_questions(struct stream *s);
 /* Says `end` (and a last mark) and frees. */
 void subscription_finish(struct subscription *sub, const char *why);
 

@@ -12,12 +12,14 @@
 #include "stream/stream.h"
 
 struct config;
+struct members;
 struct server;
 
 struct api {
     struct server *server;
     const struct config *config; /* immutable while the server runs */
     struct store *store;
+    struct members *members;
     struct store_reader *reader;
     struct stream *stream;
     struct loop *loop;

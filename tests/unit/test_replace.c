@@ -359,6 +359,17 @@ Test(replace, who_goes_away_unconfirmed_is_not_missed)
     tap_free(t);
 }
 
+/* The answer comes when even the stream is gone. */
+Test(replace, a_stream_that_ends_is_not_missed)
+{
+    struct tap *t = subscribed("{\"type\":\"subscribe\",\"id\":1,\"consistent\":true}");
+    struct stream_confirm *c = w.confirm;
+    tap_free(t);
+    stream_free(w.stream);
+    c->done(c, ERR_CLOSED);
+    w.stream = NULL;
+}
+
 /* `bye` names another server, if one is known. */
 Test(replace, bye_hints_at_another_server)
 {
