@@ -24,8 +24,8 @@ struct stream {
     struct list subscribers; /* struct subscriber.link */
     size_t subscriber_count;
     struct list questions; /* of subscriptions to the host, not answered yet */
-    uint64_t connections; /* ever opened: their names */
-    struct buf scratch;   /* elements of the frame at hand */
+    uint64_t connections;  /* ever opened: their names */
+    struct buf scratch;    /* elements of the frame at hand */
     struct change_batch **late;
     size_t late_count;
     size_t late_cap;

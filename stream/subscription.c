@@ -41,8 +41,8 @@ static struct server_message sub_message(const struct subscription *sub, enum se
 /* The question of a consistent subscription, and what it will begin with. */
 struct sub_confirm {
     struct stream_confirm question;
-    struct list link;      /* stream.questions */
-    struct stream *stream; /* NULL: it ended meanwhile */
+    struct list link;         /* stream.questions */
+    struct stream *stream;    /* NULL: it ended meanwhile */
     struct subscription *sub; /* NULL: it ended meanwhile */
     struct subscribe ask;
     char epoch[STREAM_EPOCH_MAX + 1]; /* what `ask` points to */

@@ -169,7 +169,8 @@ static void read_refuse(struct request *r, const struct asking *a)
     store_facts_get(api_of(r)->store, &facts);
     if (a->behind) {
         read_behind(r, a->options.index);
-    } else if (a->read.status == ERR_NOT_LEADER && facts.leader) {
+    } else if (a->read.status == ERR_NOT_LEADER && facts.known_leader &&
+               a->read.mode == READ_CONSISTENT) {
         reply_text(r, 500, "Not ready to serve consistent reads");
     } else if (a->read.status == ERR_TIMEOUT) {
         reply_text(r, 500, "the leader did not answer in time");
