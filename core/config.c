@@ -6,7 +6,6 @@
 #include "core/config_key.h"
 #include "core/flag.h"
 
-#include <arpa/inet.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,16 +29,19 @@ struct config_flag {
 };
 
 static const struct config_flag flags[] = {
-    {"advertise", "advertise_addr", "value", "Sets the advertise address to use."},
+    {"advertise", "advertise_addr", "value",
+     "Address that the other servers are told. The default is the bind address or, if that is "
+     "0.0.0.0, the one private IPv4 address of this machine."},
     {"advertise-wan", "advertise_addr_wan", "value", "Accepted, not used yet."},
     {"allow-write-http-from", "http_config.allow_write_http_from", "value",
      "Accepted, not used yet."},
     {"alt-domain", "alt_domain", "value", "Accepted, not used yet."},
     {"auto-reload-config", "auto_reload_config", NULL, "Accepted, not used yet."},
-    {"bind", "bind_addr", "value", "Sets the bind address for cluster communication."},
+    {"bind", "bind_addr", "value", "Address that servers meet on. The default is 0.0.0.0."},
     {"bootstrap", "bootstrap", NULL, "The server may elect itself: a cluster of one."},
     {"bootstrap-expect", "bootstrap_expect", "value",
-     "How many servers make the cluster. This build knows 1."},
+     "How many servers make the cluster: it is founded once so many have met. 1: this server "
+     "alone."},
     {"check_output_max_size", "check_output_max_size", "value", "Accepted, not used yet."},
     {"client", "client_addr", "value",
      "Addresses where clients are answered, with spaces between them: IP addresses, or "
@@ -54,13 +56,17 @@ static const struct config_flag flags[] = {
     {"domain", "domain", "value", "Accepted, not used yet."},
     {"enable-local-script-checks", "enable_local_script_checks", NULL, "Accepted, not used yet."},
     {"enable-script-checks", "enable_script_checks", NULL, "Accepted, not used yet."},
-    {"encrypt", "encrypt", "value", "Accepted, not used yet."},
+    {"encrypt", "encrypt", "value",
+     "Key of the gossip, the same on all agents, as `keygen` makes it. Without one there is gossip "
+     "on loopback only."},
     {"grpc-port", "ports.grpc", "value", "Accepted, not used yet."},
     {"grpc-tls-port", "ports.grpc_tls", "value", "Accepted, not used yet."},
     {"http-port", "ports.http", "value",
      "Port of the HTTP interface; 0: any free one, -1: none. The default is 8500."},
     {"https-port", "ports.https", "value", "Accepted, not used yet."},
-    {"join", "start_join", "value", "Accepted, not used yet."},
+    {"join", "start_join", "value",
+     "Address of an agent to join at the start, host or host:port; the start fails if none can be "
+     "joined. May be given several times."},
     {"join-wan", "start_join_wan", "value", "Accepted, not used yet."},
     {"log-file", "log_file", "value", "Accepted, not used yet."},
     {"log-json", "log_json", NULL, "Writes the log as JSON objects, one on a line."},
@@ -78,25 +84,30 @@ static const struct config_flag flags[] = {
     {"pid-file", "pid_file", "value", "Path to a file that gets the process id."},
     {"primary-gateway", "primary_gateways", "value", "Accepted, not used yet."},
     {"protocol", "protocol", "value", "Accepted, not used yet."},
-    {"raft-protocol", "raft_protocol", "value", "Accepted, not used yet."},
+    {"raft-protocol", "raft_protocol", "value", "Accepted; it is 3."},
     {"recursor", "recursors", "value", "Accepted, not used yet."},
-    {"rejoin", "rejoin_after_leave", NULL, "Accepted, not used yet."},
-    {"retry-interval", "retry_interval", "value", "Accepted, not used yet."},
+    {"rejoin", "rejoin_after_leave", NULL, "Joins the members it knew again, although it left."},
+    {"retry-interval", "retry_interval", "value",
+     "Time between two tries of -retry-join. The default is 30s."},
     {"retry-interval-wan", "retry_interval_wan", "value", "Accepted, not used yet."},
-    {"retry-join", "retry_join", "value", "Accepted, not used yet."},
+    {"retry-join", "retry_join", "value",
+     "The same, tried until one answers. May be given several times."},
     {"retry-join-wan", "retry_join_wan", "value", "Accepted, not used yet."},
-    {"retry-max", "retry_max", "value", "Accepted, not used yet."},
+    {"retry-max", "retry_max", "value",
+     "How often -retry-join is tried before the agent gives up and ends. The default is 0: for "
+     "ever."},
     {"retry-max-wan", "retry_max_wan", "value", "Accepted, not used yet."},
     {"segment", "segment", "value", "Accepted, not used yet."},
     {"serf-lan-allowed-cidrs", "serf_lan_allowed_cidrs", "value", "Accepted, not used yet."},
     {"serf-lan-bind", "serf_lan", "value", "Accepted, not used yet."},
-    {"serf-lan-port", "ports.serf_lan", "value", "Accepted, not used yet."},
+    {"serf-lan-port", "ports.serf_lan", "value",
+     "Port of the gossip; 0: any free one, -1: none. The default is 8301."},
     {"serf-wan-allowed-cidrs", "serf_wan_allowed_cidrs", "value", "Accepted, not used yet."},
     {"serf-wan-bind", "serf_wan", "value", "Accepted, not used yet."},
     {"serf-wan-port", "ports.serf_wan", "value", "Accepted, not used yet."},
     {"server", "server", NULL, "Switches agent to server mode."},
     {"server-port", "ports.server", "value",
-     "Port that servers know this one by. The default is 8300."},
+     "Port where the other servers speak to this one; 0: any free one. The default is 8300."},
     {"syslog", "enable_syslog", NULL, "Accepted, not used yet."},
     {"ui", "ui", NULL, "Accepted, not used yet."},
     {"ui-content-path", "ui_content_path", "value", "Accepted, not used yet."},
@@ -261,6 +272,7 @@ static struct config *config_new(void)
         .bind_addr = mem_strdup("0.0.0.0"),
         .client_addr = mem_strdup("127.0.0.1"),
         .server_port = 8300,
+        .serf_lan_port = 8301,
         .http_port = 8500,
         .http_max_conns_per_client = HTTP_CONNECTIONS_PER_CLIENT,
         .kv_max_value_size = KV_VALUE_MAX,
@@ -270,6 +282,18 @@ static struct config *config_new(void)
         .raft_trailing_logs = LOG_TRAILING_DEFAULT,
         .history_age_ms = HISTORY_AGE_DEFAULT_MS,
         .history_bytes = HISTORY_BYTES_DEFAULT,
+        .encrypt_verify_incoming = true,
+        .encrypt_verify_outgoing = true,
+        .retry_interval_ms = JOIN_RETRY_DEFAULT_MS,
+        .reconnect_ms = RECONNECT_DEFAULT_MS,
+        .skip_leave_on_interrupt = true,
+        .leave_drain_ms = LEAVE_DRAIN_DEFAULT_MS,
+        .raft_multiplier = 1,
+        .raft_protocol = 3,
+        .autopilot_cleanup = true,
+        .autopilot_contact_ms = AUTOPILOT_CONTACT_MS,
+        .autopilot_trailing = AUTOPILOT_TRAILING,
+        .autopilot_stable_ms = AUTOPILOT_STABLE_MS,
         .stream_heartbeat_ms = STREAM_HEARTBEAT_MS,
         .shutdown_ms = SHUTDOWN_DEFAULT_MS,
     };
@@ -297,6 +321,7 @@ void config_free(struct config *c)
         return;
     }
     config_keys_close(c);
+    free(c->advertise_problem);
     for (size_t i = 0; i < c->http_count; i++) {
         free((char *)(uintptr_t)c->http[i].address);
     }
@@ -304,28 +329,6 @@ void config_free(struct config *c)
         free(c->warnings[i]);
     }
     free(c);
-}
-
-static enum err ip_check(const char *key, const char *text, struct reason *why)
-{
-    unsigned char ip[16];
-    if (strstr(text, "{{") != NULL) {
-        reason_set(why, "%s: \"%s\" is an address template; this build takes IP addresses only",
-                   key, text);
-        return ERR_INVALID;
-    }
-    if (inet_pton(AF_INET, text, ip) != 1 && inet_pton(AF_INET6, text, ip) != 1) {
-        reason_set(why, "%s: \"%s\" is not an IP address", key, text);
-        return ERR_INVALID;
-    }
-    return OK;
-}
-
-static bool ip_is_any(const char *text)
-{
-    struct in6_addr six;
-    return strcmp(text, "0.0.0.0") == 0 ||
-           (inet_pton(AF_INET6, text, &six) == 1 && IN6_IS_ADDR_UNSPECIFIED(&six));
 }
 
 static enum err listen_add(struct config *c, const char *key, struct bytes item, struct reason *why)
@@ -338,7 +341,7 @@ static enum err listen_add(struct config *c, const char *key, struct bytes item,
         return ERR_INVALID;
     }
     (void)snprintf(text, sizeof text, "%.*s", BYTES_FORMAT(item));
-    enum err e = local ? OK : ip_check(key, text, why);
+    enum err e = local ? OK : config_ip_check(key, text, why);
     if (e != OK || (!local && c->http_port < 0)) {
         return e;
     }
@@ -364,7 +367,7 @@ static enum err config_listen(struct config *c, struct reason *why)
     }
     c->http_count = 0;
     if (strstr(rest.ptr, "{{") != NULL) {
-        return ip_check(key, rest.ptr, why);
+        return config_ip_check(key, rest.ptr, why);
     }
     while (e == OK && rest.len > 0) {
         size_t end = bytes_find(rest, ' ');
@@ -424,32 +427,14 @@ static enum err config_finish_names(struct config *c, struct reason *why)
     return e != OK ? e : name_check("node_name", c->node_name, NULL, why);
 }
 
-static enum err config_finish_addresses(struct config *c, struct reason *why)
-{
-    enum err e = ip_check("bind_addr", c->bind_addr, why);
-    if (e != OK) {
-        return e;
-    }
-    if (c->advertise_addr == NULL) {
-        /* With a single server nobody dials this; clusters will choose a real address. */
-        text_replace(&c->advertise_addr, ip_is_any(c->bind_addr) ? "127.0.0.1" : c->bind_addr);
-    }
-    if ((e = ip_check("advertise_addr", c->advertise_addr, why)) != OK) {
-        return e;
-    }
-    if (ip_is_any(c->advertise_addr)) {
-        reason_set(why, "advertise_addr: \"%s\" is no address that others could reach",
-                   c->advertise_addr);
-        return ERR_INVALID;
-    }
-    return config_listen(c, why);
-}
-
 static enum err config_finish(struct config *c, struct reason *why)
 {
     enum err e = config_finish_names(c, why);
     if (e == OK) {
-        e = config_finish_addresses(c, why);
+        e = config_finish_cluster(c, why);
+    }
+    if (e == OK) {
+        e = config_listen(c, why);
     }
     if (e != OK) {
         return e;
@@ -576,21 +561,13 @@ enum err config_check_agent(const struct config *c, struct reason *why)
                         "start a server with -server -bootstrap-expect=1, or -dev");
         return ERR_INVALID;
     }
-    if (c->bootstrap_expect > 1) {
-        reason_set(why,
-                   "bootstrap_expect = %llu: clusters of more than one server are not available "
-                   "in this build yet. One server alone: bootstrap_expect = 1",
-                   (unsigned long long)c->bootstrap_expect);
-        return ERR_INVALID;
-    }
     if (!c->dev && c->data_dir == NULL) {
         reason_set(why, "data_dir cannot be empty");
         return ERR_INVALID;
     }
-    if (!c->bootstrap && c->bootstrap_expect == 0) {
-        reason_set(why, "a server needs -bootstrap-expect=1 (or -bootstrap, or -dev): joining an "
-                        "existing cluster is not available in this build yet");
-        return ERR_INVALID;
+    enum err e = config_check_cluster(c, why);
+    if (e != OK) {
+        return e;
     }
     if (c->http_count == 0) {
         reason_set(why, "ports.http is off and there is no unix:// address: nobody could reach "

@@ -23,6 +23,13 @@
 #define CONFIG_LISTENERS_MAX 16
 #define CONFIG_HEADERS_MAX   64
 #define CONFIG_WARNINGS_MAX  256
+#define CONFIG_TEXTS_MAX     64
+
+/* A list of texts; the items are the config's. */
+struct config_texts {
+    char *items[CONFIG_TEXTS_MAX];
+    size_t count;
+};
 
 struct config {
     bool dev; /* in memory, loopback, debug log */
@@ -35,7 +42,33 @@ struct config {
     char *datacenter;
     char *bind_addr;      /* a literal IP address */
     char *advertise_addr; /* a literal IP address; never 0.0.0.0 or :: */
-    int64_t server_port;
+    int64_t server_port;  /* 0: any free one */
+
+    /* Membership (core/agent). Without gossip (config_gossips()) nobody can join this server. */
+    int64_t serf_lan_port; /* 0: any free one; -1: no gossip */
+    char *encrypt;         /* base64 of 16, 24 or 32 bytes; NULL: in clear */
+    bool encrypt_verify_incoming;
+    bool encrypt_verify_outgoing;
+    bool gossip_allow_clear; /* herald.gossip_allow_clear: in clear beyond loopback too */
+    struct config_texts start_join;
+    struct config_texts retry_join;
+    uint64_t retry_interval_ms;
+    uint64_t retry_max; /* 0: for ever */
+    bool rejoin_after_leave;
+    uint64_t reconnect_ms;
+    bool leave_on_terminate;
+    bool skip_leave_on_interrupt;
+    uint64_t leave_drain_ms;
+    /* Servers: the election time is RAFT_ELECTION_MS times this. */
+    uint64_t raft_multiplier;
+    uint64_t raft_protocol;
+    /* What autopilot begins with; what operators set later is replicated state. */
+    bool autopilot_cleanup;
+    uint64_t autopilot_contact_ms;
+    uint64_t autopilot_trailing;
+    uint64_t autopilot_min_quorum;
+    uint64_t autopilot_stable_ms;
+
     char *pid_file; /* NULL: none */
 
     /* Where HTTP is answered: client_addr x ports.http, or addresses.http. May be empty
@@ -72,6 +105,7 @@ struct config {
     char *http_addr;   /* addresses.http, the same form */
     int64_t http_port;
     uint64_t unix_mode;
+    char *advertise_problem; /* why no address could be chosen; NULL: none, or one was given */
     int argc;
     char **argv;
 };
@@ -93,9 +127,25 @@ enum err config_validate(int path_count,
 /* NULL is allowed. */
 void config_free(struct config *c);
 
-/* Whether this build can be the agent that `c` describes: a single server. Raises the limit of
- * open files to what the system allows and checks that limits.http_max_conns_per_client fits. */
+/* Whether this build can be the agent that `c` describes: a server, with an address for the others
+ * and a gossip key if it has others. Raises the limit of open files to what the system allows and
+ * checks that limits.http_max_conns_per_client fits. */
 enum err config_check_agent(const struct config *c, struct reason *why) ERR_MUST_USE;
+
+/* Whether this agent gossips: it has a key, or only loopback hears it, or the operator said that
+ * clear text will do. */
+bool config_gossips(const struct config *c);
+
+/* `host`, `host:port`, `[v6]`, `[v6]:port` or a bare IPv6 address, as in retry_join; the port is 0
+ * if none is said. ERR_INVALID with a sentence. */
+#define JOIN_HOST_LEN 256
+struct join_address {
+    char host[JOIN_HOST_LEN];
+    uint16_t port;
+};
+enum err join_address_parse(const char *text,
+                            struct join_address *ret_address,
+                            struct reason *why) ERR_MUST_USE;
 
 /* The flags as the help of `agent` shows them, one paragraph each. */
 enum err config_flags_help(struct buf *out) ERR_MUST_USE;

@@ -257,6 +257,34 @@ static enum err config_set_headers(struct config *c,
     return OK;
 }
 
+/* Lists of several files and flags add up, as Consul's do. */
+static enum err config_set_texts(struct config *c,
+                                 const struct config_key *key,
+                                 const json_t *value,
+                                 const struct config_origin *o,
+                                 struct reason *why)
+{
+    struct config_texts *texts = config_field(c, key);
+    size_t count = json_is_string(value) ? 1 : json_array_size(value);
+    if (count > CONFIG_TEXTS_MAX - texts->count) {
+        reason_set(why, "%s: %s: more than %d texts", o->source, o->path, CONFIG_TEXTS_MAX);
+        return ERR_INVALID;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const json_t *item = json_is_string(value) ? value : json_array_get(value, i);
+        texts->items[texts->count++] = mem_strdup(json_string_value(item));
+    }
+    return OK;
+}
+
+static void texts_close(struct config_texts *texts)
+{
+    for (size_t i = 0; i < texts->count; i++) {
+        free(texts->items[i]);
+    }
+    texts->count = 0;
+}
+
 static void config_set_used(struct config *c,
                             const struct config_key *key,
                             const json_t *value,
@@ -326,6 +354,9 @@ enum err config_key_set(struct config *c,
     }
     if (key->kind == KIND_HEADERS) {
         return config_set_headers(c, (json_t *)(uintptr_t)value, o, why);
+    }
+    if (key->kind == KIND_TEXTS && key->used) {
+        return config_set_texts(c, key, value, o, why);
     }
     if (key->used) {
         config_set_used(c, key, value, number);
@@ -405,6 +436,19 @@ static void headers_keep(struct config *c, const struct config *old)
     }
 }
 
+static bool texts_keep(struct config_texts *to, const struct config_texts *from)
+{
+    bool same = to->count == from->count;
+    for (size_t i = 0; same && i < to->count; i++) {
+        same = text_same(to->items[i], from->items[i]);
+    }
+    texts_close(to);
+    for (size_t i = 0; i < from->count; i++) {
+        to->items[to->count++] = mem_strdup(from->items[i]);
+    }
+    return same;
+}
+
 /* Whether they differed. */
 static bool
 config_key_keep(struct config *c, const struct config *old, const struct config_key *key)
@@ -415,6 +459,8 @@ config_key_keep(struct config *c, const struct config *old, const struct config_
     if (key->kind == KIND_HEADERS) {
         same = headers_same(c, old);
         headers_keep(c, old);
+    } else if (key->kind == KIND_TEXTS) {
+        same = texts_keep(to, from);
     } else if (key->kind == KIND_TEXT || key->kind == KIND_UUID) {
         const char *text = *(char *const *)from;
         same = text_same(*(char **)to, text);
@@ -443,6 +489,9 @@ void config_keys_close(struct config *c)
     for (size_t i = 0; i < KEY_COUNT; i++) {
         if (keys[i].used && (keys[i].kind == KIND_TEXT || keys[i].kind == KIND_UUID)) {
             free(*(char **)config_field(c, &keys[i]));
+        }
+        if (keys[i].used && keys[i].kind == KIND_TEXTS) {
+            texts_close(config_field(c, &keys[i]));
         }
     }
 }

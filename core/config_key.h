@@ -66,6 +66,15 @@ void config_keys_keep(struct config *c, const struct config *old);
 /* Frees everything that the keys of `c` own. */
 void config_keys_close(struct config *c);
 
+/* config_cluster.c: what the agent needs of addresses, keys and names to meet others. */
+enum err config_finish_cluster(struct config *c, struct reason *why) ERR_MUST_USE;
+enum err config_check_cluster(const struct config *c, struct reason *why) ERR_MUST_USE;
+/* A literal address, no template; `key` names it in the reason. */
+enum err config_ip_check(const char *key, const char *text, struct reason *why) ERR_MUST_USE;
+/* The private one (RFC 1918, RFC 6598) of these IPv4 addresses; NULL and a sentence if there is
+ * none, or more than one. Borrowed. */
+const char *config_private_address(const char *const *addresses, size_t count, struct reason *why);
+
 /* Reads one file into `c`. */
 enum err config_file_read(struct config *c, const char *path, struct reason *why) ERR_MUST_USE;
 /* Its *.json, by name. */

@@ -1,5 +1,6 @@
 #include "core/server.h"
 
+#include "core/agent/members.h"
 #include "core/api/api.h"
 #include "core/api/routes.h"
 #include "core/base/check.h"
@@ -37,6 +38,13 @@ struct front_thread {
     struct mail drained_mail; /* back to the main thread */
     struct mail reload_mail;
     const struct config *next_config;
+    char epoch[STREAM_EPOCH_MAX + 1];
+};
+
+/* A subscription's question to the store. */
+struct confirm {
+    struct store_read read;
+    struct stream_confirm *question;
 };
 
 /* Configurations stay until the end: a front may still read the one before. */
@@ -48,9 +56,11 @@ struct config_kept {
 /* What a stopping server is at. A second signal in any of them ends the process at once.
  *
  *     RUNNING --signal--> DRAINING --all fronts drained--> STOPPED
+ *        \--> LEAVING (leave_on_terminate) --^
  */
 enum server_state {
     SERVER_RUNNING,
+    SERVER_LEAVING,
     SERVER_DRAINING,
     SERVER_STOPPED,
 };
@@ -58,8 +68,9 @@ enum server_state {
 struct server {
     struct config_kept *configs; /* newest first */
     struct store *store;
+    struct members *members;
     struct clients *clients;
-    struct store_facts facts; /* as of the start: the epoch */
+    struct store_facts facts; /* as of the start */
     struct front_thread *threads;
     struct front_listen listen[CONFIG_LISTENERS_MAX]; /* the same for each; borrowed by them */
     unsigned thread_count;
@@ -73,14 +84,9 @@ struct server {
     struct mail stop_mail;
     struct mail reload_mail;
     char node_id[UUID_TEXT_LEN];
-    char address[128];
+    char hint[MEMBERS_HINT_LEN]; /* where clients may go when this server ends; "" unknown */
     struct utsname machine;
 };
-
-const char *server_address(const struct server *s)
-{
-    return s->address;
-}
 
 const char *server_node_id(const struct server *s)
 {
@@ -111,6 +117,29 @@ static struct view *front_view(void *ctx)
     return store_reader_view(&t->reader);
 }
 
+static const char *front_epoch(void *ctx, const struct view *v)
+{
+    struct front_thread *t = ctx;
+    (void)snprintf(t->epoch, sizeof t->epoch, "%016llx", (unsigned long long)view_epoch(v));
+    return t->epoch;
+}
+
+static void front_confirmed(struct store_read *read)
+{
+    struct confirm *c = read->ctx;
+    c->question->done(c->question, read->status);
+    free(c);
+}
+
+static void front_confirm(void *ctx, struct stream_confirm *question)
+{
+    struct front_thread *t = ctx;
+    struct confirm *c = mem_zalloc(1, sizeof *c);
+    c->question = question;
+    c->read = (struct store_read){.done = front_confirmed, .ctx = c, .mode = READ_CONSISTENT};
+    store_read(t->server->store, t->loop, &c->read);
+}
+
 static void front_drained_on_main(struct mail *m)
 {
     struct front_thread *t = LIST_OWNER(m, struct front_thread, drained_mail);
@@ -133,7 +162,8 @@ static void front_on_stop(struct mail *m)
 {
     struct front_thread *t = LIST_OWNER(m, struct front_thread, stop_mail);
     front_stop_accepting(t->front);
-    stream_shutdown(t->stream, SERVER_BYE_RETRY_MS);
+    const char *hint = t->server->hint;
+    stream_shutdown(t->stream, SERVER_BYE_RETRY_MS, hint[0] == '\0' ? NULL : hint);
     front_drain(t->front, t->api.config->shutdown_ms, front_on_drained);
 }
 
@@ -165,7 +195,8 @@ static enum err front_thread_open(struct front_thread *t,
         .env = loop_env(t->loop),
         .ctx = t,
         .view = front_view,
-        .epoch = s->facts.epoch,
+        .epoch = front_epoch,
+        .confirm = front_confirm,
         .node_name = config->node_name,
         .heartbeat_ms = config->stream_heartbeat_ms,
     };
@@ -174,6 +205,7 @@ static enum err front_thread_open(struct front_thread *t,
         .server = s,
         .config = config,
         .store = s->store,
+        .members = s->members,
         .reader = &t->reader,
         .stream = t->stream,
         .loop = t->loop,
@@ -231,9 +263,6 @@ static enum err server_open_fronts(struct server *s, struct reason *why)
 static enum err server_identify(struct server *s, struct reason *why)
 {
     const struct config *config = server_config(s);
-    (void)snprintf(s->address, sizeof s->address,
-                   strchr(config->advertise_addr, ':') != NULL ? "[%s]:%lld" : "%s:%lld",
-                   config->advertise_addr, (long long)config->server_port);
     (void)uname(&s->machine);
     if (config->node_id != NULL) {
         (void)snprintf(s->node_id, sizeof s->node_id, "%s", config->node_id);
@@ -242,31 +271,63 @@ static enum err server_identify(struct server *s, struct reason *why)
     return datafile_node_id(config->data_dir, s->node_id, why);
 }
 
-static enum err server_open(struct server *s, struct reason *why)
+/* Alone, or with peers: then at the address that the configuration binds to. */
+static enum err server_open_store(struct server *s, struct reason *why)
 {
     const struct config *config = server_config(s);
-    enum err e = server_identify(s, why);
-    if (e != OK) {
-        return e;
-    }
+    char address[STORE_ADDRESS_MAX];
+    (void)snprintf(address, sizeof address,
+                   strchr(config->advertise_addr, ':') != NULL ? "[%s]:%lld" : "%s:%lld",
+                   config->advertise_addr, (long long)config->server_port);
+    bool alone = config->dev || config->bootstrap || config->bootstrap_expect == 1;
+    bool peers = config_gossips(config) && !config->dev;
     struct store_options options = {
         .data_dir = config->data_dir,
         .node_id = s->node_id,
-        .address = s->address,
+        .address = address,
+        .start = alone ? STORE_ALONE : STORE_WAIT,
+        .listen_address = peers ? config->bind_addr : NULL,
+        .listen_port = (uint16_t)config->server_port,
+        .election_ms = (unsigned)(RAFT_ELECTION_MS * config->raft_multiplier),
         .history_age_ms = config->history_age_ms,
         .history_bytes = config->history_bytes,
         .log_trailing = config->raft_trailing_logs,
     };
-    e = store_open(&options, &s->store, why);
-    if (e != OK) {
-        return e;
+    enum err e = store_open(&options, &s->store, why);
+    if (e == OK && config->data_dir != NULL) {
+        e = datafile_keep_node_id(config->data_dir, s->node_id, why);
     }
-    e = config->data_dir == NULL ? OK : datafile_keep_node_id(config->data_dir, s->node_id, why);
+    return e;
+}
+
+static void server_on_failed(void *ctx, const char *why);
+
+static enum err server_open(struct server *s, struct reason *why)
+{
+    const struct config *config = server_config(s);
+    enum err e = server_identify(s, why);
+    if (e == OK) {
+        e = server_open_store(s, why);
+    }
     if (e != OK) {
         return e;
     }
     store_facts_get(s->store, &s->facts);
-    log_line(LOG_RAFT_LEADER, "term=%llu", (unsigned long long)s->facts.term);
+    if (s->facts.leader) {
+        log_line(LOG_RAFT_LEADER, "term=%llu", (unsigned long long)s->facts.term);
+    }
+    struct members_options options = {
+        .loop = s->loop,
+        .config = config,
+        .store = s->store,
+        .node_id = s->node_id,
+        .ctx = s,
+        .failed = server_on_failed,
+    };
+    e = members_open(&options, &s->members, why);
+    if (e != OK) {
+        return e;
+    }
     s->clients = clients_new();
     s->thread_count = (unsigned)config->front_threads;
     return server_open_fronts(s, why);
@@ -277,13 +338,30 @@ static enum err server_open(struct server *s, struct reason *why)
 
 static void server_drain(struct server *s)
 {
-    if (s->state != SERVER_RUNNING) {
+    if (s->state != SERVER_RUNNING && s->state != SERVER_LEAVING) {
         return;
     }
     s->state = SERVER_DRAINING;
+    (void)members_hint(s->members, s->hint);
     for (unsigned i = 0; i < s->thread_count; i++) {
         mailbox_post(loop_mailbox(s->threads[i].loop), &s->threads[i].stop_mail);
     }
+}
+
+/* --- leaving ------------------------------------------------------------------------------------
+ */
+
+static void server_on_left(void *ctx)
+{
+    server_drain(ctx);
+}
+
+static void server_on_failed(void *ctx, const char *why)
+{
+    struct server *s = ctx;
+    log_line(LOG_AGENT_FAILED, "%s", why);
+    s->exit_status = 1;
+    server_drain(s);
 }
 
 static void server_on_stop(struct mail *m)
@@ -357,8 +435,17 @@ static void server_on_signal(struct io *io, unsigned ready)
         /* Whoever asks twice means it. The log is synced: nothing acknowledged is lost. */
         fatal("second %s while stopping", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
     }
-    log_line(LOG_AGENT_STOPPING, "signal=%s", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
-    server_drain(s);
+    const struct config *config = server_config(s);
+    bool interrupt = info.ssi_signo == SIGINT;
+    bool leave = interrupt ? !config->skip_leave_on_interrupt : config->leave_on_terminate;
+    log_line(LOG_AGENT_STOPPING, "signal=%s leave=%s", interrupt ? "SIGINT" : "SIGTERM",
+             leave ? "true" : "false");
+    if (leave) {
+        s->state = SERVER_LEAVING;
+        members_leave(s->members, server_on_left, s);
+    } else {
+        server_drain(s);
+    }
 }
 
 /* Blocked in every thread; read by the main loop. */
@@ -389,9 +476,12 @@ static void server_banner(const struct server *s)
                  "           Node ID: '%s'\n"
                  "         Node name: '%s'\n"
                  "        Datacenter: '%s'\n"
-                 "            Server: true (bootstrap: true)\n"
+                 "            Server: true (bootstrap: %s)\n"
+                 "      Cluster addr: %s%s\n"
                  "          Data dir: '%s'\n",
                  HERALD_VERSION, s->node_id, config->node_name, config->datacenter,
+                 config->bootstrap_expect > 1 ? "false" : "true", store_address(s->store),
+                 config_gossips(config) && !config->dev ? "" : " (no other server can join)",
                  config->data_dir == NULL ? "(in memory: gone at the end)" : config->data_dir);
     for (size_t i = 0; i < config->http_count; i++) {
         uint16_t port = front_port(s->threads[0].front, i);
@@ -426,9 +516,13 @@ static void server_close(struct server *s)
     for (unsigned i = 0; s->threads != NULL && i < s->thread_count; i++) {
         front_thread_close(&s->threads[i]);
     }
+    members_stop(s->members);
     if (s->store != NULL) {
         store_close(s->store);
     }
+    /* What the store and the fronts still had for the main loop. */
+    loop_drain(s->loop);
+    members_close(s->members);
     for (unsigned i = 0; s->threads != NULL && i < s->thread_count; i++) {
         if (s->threads[i].loop != NULL) {
             /* The answers to writes whose clients were closed. */
@@ -486,5 +580,5 @@ int server_main(struct config *config)
     if (e == OK) {
         log_line(LOG_AGENT_STOPPED, "%s", "");
     }
-    return e == OK ? 0 : 1;
+    return e == OK ? s.exit_status : 1;
 }

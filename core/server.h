@@ -1,6 +1,7 @@
 /* The server process: builds all parts in order, joins them, stops them in reverse.
  *
- *     config -> store (hub, disk) -> per core: loop, reader, stream, front -> signals
+ *     config -> store (hub, disk) -> members (gossip) -> per core: loop, reader, stream, front ->
+ * signals
  *
  * Threads  server_main() from the main thread, which then waits for signals; the rest from any.
  */
@@ -18,8 +19,7 @@ void server_stop(struct server *s);
 /* Asks for the configuration to be read again (SIGHUP). */
 void server_reload(struct server *s);
 
-/* `host:port` of the server RPC address, this node's UUID, and the machine's architecture. */
-const char *server_address(const struct server *s);
+/* This node's UUID, and the machine's architecture. */
 const char *server_node_id(const struct server *s);
 const char *server_machine(const struct server *s);
 

@@ -1,5 +1,6 @@
 #include "store/apply.h"
 
+#include "store/autopilot.h"
 #include "store/command.h"
 #include "store/history.h"
 #include "store/kv.h"
@@ -54,6 +55,8 @@ enum err apply_command(struct apply *a, struct bytes command)
     case COMMAND_RESTORE_ABORT:
         restore_abort(a, &c.restore);
         return OK;
+    case COMMAND_AUTOPILOT_SET:
+        return autopilot_set(a, &c.autopilot_set);
     }
     a->status = ERR_INVALID;
     return OK;

@@ -10,6 +10,7 @@
  *   DELETE_PREFIX  bytes prefix
  *   REAP           u64 through
  *   RESTORE_*      u64 id; COMMIT also u64 number; CHUNK u64 number, bytes rows
+ *   AUTOPILOT_SET  u8 check, u64 index, u8 cleanup, u64 contact, trailing, stabilization, quorum
  * Version 1 has neither proposer nor number. */
 #define COMMAND_VERSION   2
 #define COMMAND_VERSION_1 1
@@ -56,6 +57,14 @@ static enum err command_check_restore(enum command_type type, const struct comma
     return !chunk && type != COMMAND_RESTORE_COMMIT && c->number != 0 ? ERR_INVALID : OK;
 }
 
+static enum err command_check_autopilot(const struct command_autopilot_set *c)
+{
+    if (c->autopilot.create_index != 0 || c->autopilot.modify_index != 0) {
+        return ERR_INVALID;
+    }
+    return command_check_condition(c->check, c->index);
+}
+
 /* The one place that says what a command may hold; both directions go through it. */
 static enum err command_check(const struct command *c)
 {
@@ -79,6 +88,8 @@ static enum err command_check(const struct command *c)
     case COMMAND_RESTORE_COMMIT:
     case COMMAND_RESTORE_ABORT:
         return command_check_restore(c->type, &c->restore);
+    case COMMAND_AUTOPILOT_SET:
+        return command_check_autopilot(&c->autopilot_set);
     }
     return ERR_INVALID;
 }
@@ -94,6 +105,8 @@ static size_t command_len_max(const struct command *c)
         return COMMAND_FRAME_MAX + c->kv_delete_prefix.prefix.len;
     case COMMAND_RESTORE_CHUNK:
         return COMMAND_FRAME_MAX + c->restore.rows.len;
+    case COMMAND_AUTOPILOT_SET:
+        return 2 * COMMAND_FRAME_MAX;
     case COMMAND_RESTORE_BEGIN:
     case COMMAND_RESTORE_COMMIT:
     case COMMAND_RESTORE_ABORT:
@@ -107,6 +120,16 @@ static void command_encode_condition(struct buf *out, bool check, uint64_t index
 {
     pack_u8(out, check ? 1 : 0);
     pack_u64(out, index);
+}
+
+static void command_encode_autopilot(struct buf *out, const struct command_autopilot_set *c)
+{
+    command_encode_condition(out, c->check, c->index);
+    pack_u8(out, c->autopilot.cleanup_dead_servers ? 1 : 0);
+    pack_u64(out, c->autopilot.last_contact_threshold_ms);
+    pack_u64(out, c->autopilot.max_trailing_logs);
+    pack_u64(out, c->autopilot.server_stabilization_ms);
+    pack_u64(out, c->autopilot.min_quorum);
 }
 
 enum err command_encode(struct buf *out, const struct command *c)
@@ -153,6 +176,9 @@ enum err command_encode(struct buf *out, const struct command *c)
         pack_u64(out, c->restore.number);
         pack_bytes(out, c->restore.rows);
         break;
+    case COMMAND_AUTOPILOT_SET:
+        command_encode_autopilot(out, &c->autopilot_set);
+        break;
     }
     return OK;
 }
@@ -166,15 +192,31 @@ void command_stamp(char *encoded, size_t len, uint64_t proposer, uint64_t number
     }
 }
 
-static bool command_decode_condition(struct unpack *in, uint64_t *ret_index)
+static bool command_decode_bool(struct unpack *in)
 {
-    uint8_t check = unpack_u8(in);
-    *ret_index = unpack_u64(in);
+    uint8_t value = unpack_u8(in);
     /* Any other value would not encode to the same byte again. */
-    if (check > 1) {
+    if (value > 1) {
         in->failed = true;
     }
-    return check == 1;
+    return value == 1;
+}
+
+static bool command_decode_condition(struct unpack *in, uint64_t *ret_index)
+{
+    bool check = command_decode_bool(in);
+    *ret_index = unpack_u64(in);
+    return check;
+}
+
+static void command_decode_autopilot(struct unpack *in, struct command_autopilot_set *c)
+{
+    c->check = command_decode_condition(in, &c->index);
+    c->autopilot.cleanup_dead_servers = command_decode_bool(in);
+    c->autopilot.last_contact_threshold_ms = unpack_u64(in);
+    c->autopilot.max_trailing_logs = unpack_u64(in);
+    c->autopilot.server_stabilization_ms = unpack_u64(in);
+    c->autopilot.min_quorum = unpack_u64(in);
 }
 
 enum err command_decode(struct bytes data, struct command *ret_command)
@@ -220,6 +262,9 @@ enum err command_decode(struct bytes data, struct command *ret_command)
         c.restore.id = unpack_u64(&in);
         c.restore.number = unpack_u64(&in);
         c.restore.rows = unpack_bytes(&in, RESTORE_CHUNK_MAX);
+        break;
+    case COMMAND_AUTOPILOT_SET:
+        command_decode_autopilot(&in, &c.autopilot_set);
         break;
     default:
         return ERR_INVALID;

@@ -54,6 +54,25 @@ struct command_restore {
     struct bytes rows; /* CHUNK only, 1..RESTORE_CHUNK_MAX bytes */
 };
 
+/* What autopilot may do and when; the names are Consul's. */
+struct autopilot {
+    bool cleanup_dead_servers;          /* removes a dead server once another is there for it */
+    uint64_t last_contact_threshold_ms; /* healthy: it has answered within this time, */
+    uint64_t max_trailing_logs;         /* its log is at most so many entries behind, */
+    uint64_t server_stabilization_ms;   /* and so for this long: then it may vote */
+    uint64_t min_quorum;                /* cleaning up leaves at least so many voters */
+    /* Of the row; 0 in a command. */
+    uint64_t create_index;
+    uint64_t modify_index;
+};
+
+/* COMMAND_AUTOPILOT_SET */
+struct command_autopilot_set {
+    struct autopilot autopilot;
+    bool check; /* only if the row's ModifyIndex is `index`; 0: only if there is none */
+    uint64_t index;
+};
+
 struct command {
     enum command_type type;
     uint64_t time_ms; /* Unix time at the proposer */
@@ -67,6 +86,7 @@ struct command {
         struct command_kv_delete_prefix kv_delete_prefix;
         struct command_tombstone_reap tombstone_reap;
         struct command_restore restore;
+        struct command_autopilot_set autopilot_set;
     };
 };
 

@@ -7,14 +7,15 @@
 #define SCHEMA_VERSION       2
 #define SCHEMA_VERSION_FIRST 1
 
-#define SCHEMA_KV_EVEN  'K'
-#define SCHEMA_KV_ODD   'k'
-#define SCHEMA_DELETION SCHEMA_DEATH_TABLE
-#define SCHEMA_CHANGE   'C'
-#define SCHEMA_HISTORY  'H'
-#define SCHEMA_CASCADE  'P'
-#define SCHEMA_PROPOSER 'R'
-#define SCHEMA_META     'M'
+#define SCHEMA_KV_EVEN   'K'
+#define SCHEMA_KV_ODD    'k'
+#define SCHEMA_DELETION  SCHEMA_DEATH_TABLE
+#define SCHEMA_CHANGE    'C'
+#define SCHEMA_HISTORY   'H'
+#define SCHEMA_CASCADE   'P'
+#define SCHEMA_PROPOSER  'R'
+#define SCHEMA_META      'M'
+#define SCHEMA_AUTOPILOT 'A'
 
 #define SCHEMA_ROW_LIVE 1
 #define SCHEMA_ROW_DEAD 2
@@ -94,6 +95,11 @@ void schema_key_meta(struct schema_key *k)
 void schema_key_table(struct schema_key *k, char table)
 {
     schema_key_begin(k, table);
+}
+
+void schema_key_autopilot(struct schema_key *k)
+{
+    schema_key_begin(k, SCHEMA_AUTOPILOT);
 }
 
 void schema_key_end(struct schema_key *k)
@@ -217,6 +223,40 @@ enum err schema_row_decode(struct bytes data, struct kv_row *ret_row)
     return OK;
 }
 
+/* u8 version, u8 cleanup, u64 contact, trailing, stabilization, quorum, create and modify index. */
+#define SCHEMA_AUTOPILOT_VERSION 1
+
+void schema_autopilot_encode(struct buf *out, const struct autopilot *row)
+{
+    buf_clear(out);
+    pack_u8(out, SCHEMA_AUTOPILOT_VERSION);
+    pack_u8(out, row->cleanup_dead_servers ? 1 : 0);
+    pack_u64(out, row->last_contact_threshold_ms);
+    pack_u64(out, row->max_trailing_logs);
+    pack_u64(out, row->server_stabilization_ms);
+    pack_u64(out, row->min_quorum);
+    pack_u64(out, row->create_index);
+    pack_u64(out, row->modify_index);
+}
+
+enum err schema_autopilot_decode(struct bytes data, struct autopilot *ret_row)
+{
+    struct unpack in = {.rest = data};
+    uint8_t version = unpack_u8(&in);
+    struct autopilot row = {.cleanup_dead_servers = unpack_u8(&in) == 1};
+    row.last_contact_threshold_ms = unpack_u64(&in);
+    row.max_trailing_logs = unpack_u64(&in);
+    row.server_stabilization_ms = unpack_u64(&in);
+    row.min_quorum = unpack_u64(&in);
+    row.create_index = unpack_u64(&in);
+    row.modify_index = unpack_u64(&in);
+    if (!unpack_done(&in) || version != SCHEMA_AUTOPILOT_VERSION) {
+        return ERR_CORRUPT;
+    }
+    *ret_row = row;
+    return OK;
+}
+
 /* --- meta ------------------------------------------------------------------------------------ */
 
 void schema_meta_encode(const struct schema_meta *meta, char ret_data[SCHEMA_META_LEN])
@@ -324,6 +364,8 @@ enum err schema_check_row(struct bytes raw, struct bytes value)
         return schema_check_deletion(raw, value);
     case SCHEMA_CASCADE:
         return raw.len == 17 && value.len > 0 && value.len % 8 == 0 ? OK : ERR_CORRUPT;
+    case SCHEMA_AUTOPILOT:
+        return schema_autopilot_decode(value, &(struct autopilot){0});
     case SCHEMA_PROPOSER:
         return raw.len == 9 && value.len == 16 ? OK : ERR_CORRUPT;
     case SCHEMA_META:

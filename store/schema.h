@@ -3,6 +3,8 @@
  *   'K' key, or 'k' key                      a key's row, live or dead (a tombstone): under 'K'
  *                                            while `restores` is even, 'k' while it is odd; a
  *                                            backup that is being restored fills the other table
+ *   'A'                                      autopilot's configuration
+ *   'K' key                                  a key's row, live or dead (a tombstone)
  *   'D' index key                            nothing: the key that died at `index`; exactly one for
  *                                            each dead row
  *   'C' index n                              a change
@@ -23,6 +25,7 @@
 #define STORE_SCHEMA_H
 
 #include "core/base/limit.h"
+#include "store/command.h"
 #include "store/view.h"
 
 #define SCHEMA_KEY_MAX (1 + sizeof(uint64_t) + KV_KEY_MAX + 16)
@@ -51,6 +54,7 @@ void schema_key_meta(struct schema_key *k);
 #define SCHEMA_HISTORY_TABLES "CHP"
 #define SCHEMA_DEATH_TABLE    'D'
 void schema_key_table(struct schema_key *k, char table);
+void schema_key_autopilot(struct schema_key *k);
 /* Makes `k` the first key that does not begin with it. Never fails: no table is 0xff. */
 void schema_key_end(struct schema_key *k);
 
@@ -78,6 +82,10 @@ enum err schema_parse_history(struct bytes raw, uint64_t *ret_index, uint32_t *r
 void schema_row_encode(struct buf *out, const struct kv_row *row);
 /* Leaves `key` alone. */
 enum err schema_row_decode(struct bytes data, struct kv_row *ret_row) ERR_MUST_USE;
+
+/* Replaces what `out` holds. */
+void schema_autopilot_encode(struct buf *out, const struct autopilot *row);
+enum err schema_autopilot_decode(struct bytes data, struct autopilot *ret_row) ERR_MUST_USE;
 
 struct schema_meta {
     uint64_t applied;        /* Raft index */

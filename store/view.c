@@ -135,6 +135,20 @@ enum err view_kv_get(struct view *v, struct bytes key, struct view_pin *pin, str
     return OK;
 }
 
+enum err view_autopilot(struct view *v, struct autopilot *ret_autopilot)
+{
+    struct schema_key k;
+    schema_key_autopilot(&k);
+    struct rocks_slice slice = {0};
+    enum err e = rocks_get(view_rocks(v), v->snapshot, schema_key_view(&k), &slice, NULL);
+    if (e != OK) {
+        return e;
+    }
+    e = schema_autopilot_decode(slice.value, ret_autopilot);
+    rocks_slice_close(&slice);
+    return e;
+}
+
 struct kv_scan {
     uint64_t restores;       /* the view's */
     struct rocks_iter *iter; /* NULL: the prefix is longer than any key */

@@ -61,6 +61,10 @@ enum err kv_scan_next(struct kv_scan *scan, struct kv_row *ret_row) ERR_MUST_USE
 void kv_scan_seek(struct kv_scan *scan, struct bytes key);
 void kv_scan_close(struct kv_scan *scan);
 
+/* What autopilot may do (store/command.h); ERR_NOT_FOUND: nobody has said it yet. */
+struct autopilot;
+enum err view_autopilot(struct view *v, struct autopilot *ret_autopilot) ERR_MUST_USE;
+
 /* The kept changes. `view_history_oldest` is the smallest index that can be resumed FROM, that is:
  * every change with a greater index is still there. 0 if nothing was ever trimmed. */
 uint64_t view_history_oldest(const struct view *v);

@@ -182,7 +182,7 @@ static struct shared *cutter_frame(const struct cutter *k, uint64_t through)
         .through = through,
         .part = k->part && !SEEDED_BUG(5),
         .elements = buf_view(k->out),
-        .epoch = k->stream->host.epoch,
+        .epoch = k->stream->epoch,
         .cursor = through < k->ask->cursor_max ? through : k->ask->cursor_max,
     };
     if (k->sel->style.lines && k->events == 0) {

@@ -137,6 +137,7 @@ static void message_subscribe(struct client_message *m, json_t *root)
         }
     }
     s->snapshot = message_flag(m, root, "snapshot");
+    s->consistent = message_flag(m, root, "consistent");
     if (s->snapshot && s->has_from) {
         message_wrong(m, "bad_request", "snapshot", "and `from` exclude each other");
     }
@@ -414,6 +415,7 @@ static void put_fields(struct buf *out, const struct server_message *m)
         put_u64(out, "code", m->code);
         put_u64(out, "retry_ms", m->retry_ms);
         put_text(out, "why", m->why);
+        put_text(out, "hint", m->hint);
         break;
     case SERVER_PONG:
         put_bytes(out, "data", m->text);

@@ -29,6 +29,7 @@ struct subscribe {
     uint64_t from_index;
     struct bytes from_epoch; /* empty: not said */
     bool snapshot;
+    bool consistent;         /* begins once a majority has confirmed the state */
     bool compacted_snapshot; /* after `compacted`, go on with a snapshot */
     struct bytes filter;     /* empty: none */
     uint64_t credit_events;  /* CREDIT_UNLIMITED until credit is given */
@@ -106,6 +107,7 @@ struct server_message {
     const char *epoch;
     const char *mode;
     const char *why;   /* NULL: left out */
+    const char *hint;  /* bye: another server; NULL: left out */
     const char *error; /* the code */
     const char *action;
     struct bytes items; /* encoded rows, joined by commas */

@@ -7,7 +7,9 @@
 #include "stream/subscriber.h"
 #include "stream/watch.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct stream *stream_new(const struct stream_host *host)
 {
@@ -19,6 +21,7 @@ struct stream *stream_new(const struct stream_host *host)
     query_groups_init(&s->groups, seed);
     selections_init(&s->selections);
     list_init(&s->subscribers);
+    list_init(&s->questions);
     /* Connection names go on where no earlier run has been. */
     s->connections = env_random_below(host->env, UINT32_MAX);
     buf_init(&s->scratch, UINT32_MAX);
@@ -31,6 +34,7 @@ void stream_free(struct stream *s)
         return;
     }
     CHECK(list_empty(&s->subscribers));
+    subscription_drop_questions(s);
     CHECK(s->late_count == 0);
     free((void *)s->late);
     buf_close(&s->scratch);
@@ -63,6 +67,7 @@ static void stream_take_view(struct stream *s, struct view *v)
     struct view *old = s->view;
     s->view = view_ref(v);
     s->index = view_index(v);
+    (void)snprintf(s->epoch, sizeof s->epoch, "%s", s->host.epoch(s->host.ctx, v));
     if (old != NULL) {
         view_unref(old);
     }
@@ -81,8 +86,30 @@ struct view *stream_refresh(struct stream *s)
 
 /* --- publishing ------------------------------------------------------------------------------ */
 
+/* What is waited for is told of the new state; where the indexes count something else now, nobody's
+ * index means anything any more. */
+static void stream_replace(struct stream *s, struct change_batch *b)
+{
+    char before[sizeof s->epoch];
+    memcpy(before, s->epoch, sizeof before);
+    stream_take_view(s, b->view);
+    ring_clear(&s->ring);
+    bool anew = strcmp(before, s->epoch) != 0;
+    watch_replace(s, b, anew);
+    s->publishing = true;
+    LIST_FOREACH (link, &s->subscribers) {
+        subscriber_replace(LIST_OWNER(link, struct subscriber, link), anew);
+    }
+    s->publishing = false;
+    selections_cool(&s->selections);
+}
+
 static void stream_deliver(struct stream *s, struct change_batch *b)
 {
+    if (b->replaced) {
+        stream_replace(s, b);
+        return;
+    }
     if (s->view == NULL || b->through > s->index) {
         stream_take_view(s, b->view);
         if (s->subscriber_count > 0) {
@@ -142,13 +169,13 @@ void stream_publish(struct stream *s, struct change_batch *b)
     stream_leave(s);
 }
 
-void stream_shutdown(struct stream *s, uint64_t retry_ms)
+void stream_shutdown(struct stream *s, uint64_t retry_ms, const char *hint)
 {
     stream_enter(s);
     s->stopped = true;
     watch_shutdown(s);
     LIST_FOREACH (link, &s->subscribers) {
-        subscriber_bye(LIST_OWNER(link, struct subscriber, link), retry_ms);
+        subscriber_bye(LIST_OWNER(link, struct subscriber, link), retry_ms, hint);
     }
     stream_leave(s);
 }

@@ -14,14 +14,24 @@
 
 struct stream;
 
+/* One question whether the view at hand is as new as a majority knows the state; its memory is the
+ * stream's until `done`, which comes from the loop, never from inside the question. */
+struct stream_confirm {
+    /* OK: host.view() is good now. Anything else: nobody could say. */
+    void (*done)(struct stream_confirm *c, enum err status);
+};
+
 /* What a stream may ask its surroundings. */
 struct stream_host {
     struct env *env;
     void *ctx;
     /* The newest view; borrowed until the loop's next turn. */
     struct view *(*view)(void *ctx);
-    /* As in struct store_facts. Borrowed for ever. */
-    const char *epoch;
+    /* What the indexes of `v` count, as text: another one means that they may repeat. At most
+     * STREAM_EPOCH_MAX bytes; borrowed until the next call. */
+    const char *(*epoch)(void *ctx, const struct view *v);
+    /* NULL: the view is always as new as can be. */
+    void (*confirm)(void *ctx, struct stream_confirm *c);
     const char *node_name;
     uint64_t heartbeat_ms; /* 0: STREAM_HEARTBEAT_MS; tests make it short */
 };
@@ -29,11 +39,13 @@ struct stream_host {
 struct stream *stream_new(const struct stream_host *host);
 /* All waiters and outlets must be gone. */
 void stream_free(struct stream *s);
-/* `b` is borrowed for the call. */
+/* `b` is borrowed for the call. Behind a batch that says `replaced`, every waiting query is
+ * evaluated anew; subscriptions go on from the history, or are told `compacted`. */
 void stream_publish(struct stream *s, struct change_batch *b);
 /* The server stops: every waiter is answered with what it knows, every outlet gets `bye`
- * (1001, a random retry up to `retry_ms`) and is closed. */
-void stream_shutdown(struct stream *s, uint64_t retry_ms);
+ * (1001, a random retry up to `retry_ms`, and `hint`: another server's host:port, NULL for none)
+ * and is closed. */
+void stream_shutdown(struct stream *s, uint64_t retry_ms, const char *hint);
 
 /* --- blocking queries ------------------------------------------------------------------------ */
 

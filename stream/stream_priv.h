@@ -15,15 +15,17 @@
 
 struct stream {
     struct stream_host host;
-    struct view *view; /* the newest one known; NULL before the first */
-    uint64_t index;    /* of `view` */
+    struct view *view;                /* the newest one known; NULL before the first */
+    uint64_t index;                   /* of `view` */
+    char epoch[STREAM_EPOCH_MAX + 1]; /* of `view` */
     struct ring ring;
     struct query_groups groups;
     struct selections selections;
     struct list subscribers; /* struct subscriber.link */
     size_t subscriber_count;
-    uint64_t connections; /* ever opened: their names */
-    struct buf scratch;   /* elements of the frame at hand */
+    struct list questions; /* of subscriptions to the host, not answered yet */
+    uint64_t connections;  /* ever opened: their names */
+    struct buf scratch;    /* elements of the frame at hand */
     struct change_batch **late;
     size_t late_count;
     size_t late_cap;

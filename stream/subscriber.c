@@ -116,7 +116,7 @@ void subscriber_send(struct subscriber *sb, struct shared *frame)
 
 void subscriber_say(struct subscriber *sb, const struct server_message *m, uint64_t cursor)
 {
-    struct shared *frame = frame_message(&sb->style, m, sb->stream->host.epoch, cursor);
+    struct shared *frame = frame_message(&sb->style, m, sb->stream->epoch, cursor);
     if (frame != NULL) {
         subscriber_send(sb, frame);
     }
@@ -215,7 +215,20 @@ void subscriber_publish(struct subscriber *sb, size_t changes)
     subscriber_leave(sb);
 }
 
-void subscriber_bye(struct subscriber *sb, uint64_t retry_ms)
+void subscriber_replace(struct subscriber *sb, bool anew)
+{
+    if (sb->sm.state != SUBSCRIBER_OPEN || sb->count == 0) {
+        return;
+    }
+    subscriber_enter(sb);
+    LIST_FOREACH (link, &sb->subscriptions) {
+        subscription_replace(subscription_of(link), anew);
+    }
+    subscriber_run(sb);
+    subscriber_leave(sb);
+}
+
+void subscriber_bye(struct subscriber *sb, uint64_t retry_ms, const char *hint)
 {
     subscriber_enter(sb);
     subscriber_say(sb,
@@ -224,6 +237,7 @@ void subscriber_bye(struct subscriber *sb, uint64_t retry_ms)
                        .code = 1001,
                        .retry_ms = env_random_below(sb->stream->host.env, retry_ms + 1),
                        .why = "the server is shutting down",
+                       .hint = hint,
                    },
                    0);
     subscriber_shut(sb, 1001, "the server is shutting down");
@@ -336,7 +350,7 @@ static void subscriber_welcome(struct subscriber *sb)
                    &(struct server_message){
                        .type = SERVER_WELCOME,
                        .connection = name,
-                       .epoch = s->host.epoch,
+                       .epoch = s->epoch,
                        .index = s->index,
                        .oldest = stream_oldest(s),
                        .heartbeat_ms = stream_heartbeat_ms(s),
@@ -409,8 +423,7 @@ static enum err outlet_check(struct stream *s,
             reason_set(why, "the subscription is over");
             return ERR_NOT_FOUND;
         }
-        bool alien =
-            sub->from_epoch.len > 0 && !bytes_equal(sub->from_epoch, bytes_of(s->host.epoch));
+        bool alien = sub->from_epoch.len > 0 && !bytes_equal(sub->from_epoch, bytes_of(s->epoch));
         bool old = sub->has_from && sub->from_index > 0 && sub->from_index < stream_oldest(s);
         if ((alien || old) && options->format == OUTLET_NDJSON && !sub->compacted_snapshot) {
             reason_set(why,

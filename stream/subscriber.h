@@ -78,6 +78,8 @@ void subscriber_shut(struct subscriber *sb, unsigned code, const char *reason);
 /* --- for the stream -------------------------------------------------------------------------- */
 
 void subscriber_publish(struct subscriber *sb, size_t changes);
-void subscriber_bye(struct subscriber *sb, uint64_t retry_ms);
+/* The state was replaced; `anew`: its indexes count something else now. */
+void subscriber_replace(struct subscriber *sb, bool anew);
+void subscriber_bye(struct subscriber *sb, uint64_t retry_ms, const char *hint);
 
 #endif

@@ -11,10 +11,13 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const struct sm_state STATES[] = {
-    [SUB_OPENING] = {"opening", SM_TO(SUB_AHEAD) | SM_TO(SUB_SNAPSHOT) | SM_TO(SUB_BEHIND) |
-                                    SM_TO(SUB_LIVE) | SM_TO(SUB_ENDED)},
+    [SUB_OPENING] = {"opening", SM_TO(SUB_CONFIRMING) | SM_TO(SUB_AHEAD) | SM_TO(SUB_SNAPSHOT) |
+                                    SM_TO(SUB_BEHIND) | SM_TO(SUB_LIVE) | SM_TO(SUB_ENDED)},
+    [SUB_CONFIRMING] = {"confirming", SM_TO(SUB_AHEAD) | SM_TO(SUB_SNAPSHOT) | SM_TO(SUB_BEHIND) |
+                                          SM_TO(SUB_LIVE) | SM_TO(SUB_ENDED)},
     [SUB_AHEAD] = {"ahead",
                    SM_TO(SUB_SNAPSHOT) | SM_TO(SUB_BEHIND) | SM_TO(SUB_LIVE) | SM_TO(SUB_ENDED)},
     [SUB_SNAPSHOT] = {"snapshot", SM_TO(SUB_BEHIND) | SM_TO(SUB_ENDED)},
@@ -35,6 +38,16 @@ static struct server_message sub_message(const struct subscription *sub, enum se
     return (struct server_message){.type = type, .has_id = true, .id = sub->sel->id};
 }
 
+/* The question of a consistent subscription, and what it will begin with. */
+struct sub_confirm {
+    struct stream_confirm question;
+    struct list link;         /* stream.questions */
+    struct stream *stream;    /* NULL: it ended meanwhile */
+    struct subscription *sub; /* NULL: it ended meanwhile */
+    struct subscribe ask;
+    char epoch[STREAM_EPOCH_MAX + 1]; /* what `ask` points to */
+};
+
 void subscription_close(struct subscription *sub)
 {
     struct stream *s = sub_stream(sub);
@@ -42,6 +55,9 @@ void subscription_close(struct subscription *sub)
     timer_stop(&sub->timer);
     history_close(&sub->history);
     snapshot_close(&sub->snapshot);
+    if (sub->confirm != NULL) {
+        sub->confirm->sub = NULL;
+    }
     list_remove(&sub->link);
     CHECK(sub->owner->count > 0);
     sub->owner->count--;
@@ -102,7 +118,7 @@ static void sub_say_subscribed(struct subscription *sub, const char *mode)
     m.from = sub->told;
     m.index = s->index;
     m.oldest = stream_oldest(s);
-    m.epoch = s->host.epoch;
+    m.epoch = s->epoch;
     m.mode = mode;
     subscriber_say(sub->owner, &m, 0);
 }
@@ -170,7 +186,7 @@ static void sub_resume(struct subscription *sub, const struct subscribe *ask)
     }
     sub->at = (struct place){.index = from};
     sub->told = from;
-    if (ask->from_epoch.len > 0 && !bytes_equal(ask->from_epoch, bytes_of(s->host.epoch))) {
+    if (ask->from_epoch.len > 0 && !bytes_equal(ask->from_epoch, bytes_of(s->epoch))) {
         (void)sub_compacted(sub, ask->from_index, "epoch");
     } else if (from < oldest) {
         (void)sub_compacted(sub, from, NULL);
@@ -210,6 +226,87 @@ static void sub_timer(struct timer *t)
     subscriber_leave(owner);
 }
 
+/* --- confirming ------------------------------------------------------------------------------ */
+
+static void sub_start(struct subscription *sub, const struct subscribe *ask)
+{
+    if (ask->snapshot) {
+        sub_start_snapshot(sub);
+    } else {
+        sub_resume(sub, ask);
+    }
+}
+
+static void sub_not_confirmed(struct subscription *sub)
+{
+    struct server_message m = sub_message(sub, SERVER_ERROR);
+    m.error = "not_ready";
+    m.text = BYTES("no leader has confirmed the state in time");
+    m.retry = true;
+    subscriber_say(sub->owner, &m, 0);
+    subscription_close(sub);
+}
+
+static void sub_confirmed(struct stream_confirm *question, enum err status)
+{
+    struct sub_confirm *c = LIST_OWNER(question, struct sub_confirm, question);
+    if (c->stream == NULL) {
+        free(c);
+        return;
+    }
+    list_remove(&c->link);
+    /* What was confirmed is published here, which may end the subscription. */
+    (void)stream_refresh(c->stream);
+    struct subscription *sub = c->sub;
+    if (sub != NULL) {
+        struct subscriber *owner = sub->owner;
+        subscriber_enter(owner);
+        sub->confirm = NULL;
+        if (status == OK) {
+            sub_start(sub, &c->ask);
+        } else {
+            sub_not_confirmed(sub);
+        }
+        subscriber_wake(owner);
+        subscriber_leave(owner);
+    }
+    free(c);
+}
+
+void subscription_drop_questions(struct stream *s)
+{
+    while (!list_empty(&s->questions)) {
+        struct sub_confirm *c = LIST_OWNER(s->questions.next, struct sub_confirm, link);
+        list_remove(&c->link);
+        c->stream = NULL;
+        c->sub = NULL;
+    }
+}
+
+static void sub_confirm(struct subscription *sub, const struct subscribe *ask)
+{
+    struct stream *s = sub_stream(sub);
+    struct sub_confirm *c = mem_zalloc(1, sizeof *c);
+    *c = (struct sub_confirm){
+        .question = {.done = sub_confirmed},
+        .stream = s,
+        .sub = sub,
+        .ask = *ask,
+    };
+    /* What is longer than any epoch is none of ours, and stays so when it is cut. */
+    size_t len = ask->from_epoch.len < STREAM_EPOCH_MAX ? ask->from_epoch.len : STREAM_EPOCH_MAX;
+    if (len > 0) {
+        memcpy(c->epoch, ask->from_epoch.ptr, len);
+    }
+    c->ask.from_epoch = (struct bytes){.ptr = c->epoch, .len = len};
+    list_append(&s->questions, &c->link);
+    sub->confirm = c;
+    sub->at = (struct place){.index = ask->has_from ? ask->from_index : s->index};
+    sub->told = sub->at.index;
+    sm_move(&sub->sm, SUB_CONFIRMING);
+    s->host.confirm(s->host.ctx, &c->question);
+}
+
 enum err subscription_open(struct subscriber *owner,
                            const struct subscribe *ask,
                            const struct frame_style *style,
@@ -236,12 +333,31 @@ enum err subscription_open(struct subscriber *owner,
     owner->count++;
     env_timer_init(s->host.env, &sub->timer, sub_timer);
     metric_add(METRIC_STREAM_SUBSCRIPTIONS, 1);
-    if (ask->snapshot) {
-        sub_start_snapshot(sub);
+    if (ask->consistent && s->host.confirm != NULL) {
+        sub_confirm(sub, ask);
     } else {
-        sub_resume(sub, ask);
+        sub_start(sub, ask);
     }
     return OK;
+}
+
+/* --- replacing ------------------------------------------------------------------------------- */
+
+void subscription_replace(struct subscription *sub, bool anew)
+{
+    history_close(&sub->history);
+    if (sub->sm.state == SUB_CONFIRMING) {
+        return;
+    }
+    if (sub->sm.state == SUB_LIVE || (anew && sub->sm.state == SUB_PAUSED)) {
+        timer_stop(&sub->timer);
+        sub->holding = false;
+        sm_move(&sub->sm, SUB_BEHIND);
+    }
+    if (anew) {
+        timer_stop(&sub->timer);
+        (void)sub_compacted(sub, sub->at.index, "epoch");
+    }
 }
 
 /* --- pausing --------------------------------------------------------------------------------- */
@@ -509,6 +625,8 @@ enum subscription_step subscription_step(struct subscription *sub, size_t *ret_c
     case SUB_LIVE:
     case SUB_PAUSED:
         return sub_step_stream(sub, ret_cost);
+    case SUB_CONFIRMING:
+        return STEP_IDLE;
     case SUB_OPENING:
     case SUB_ENDED:
         break;

@@ -11,6 +11,9 @@
  *        v
  *      any of them -> ENDED
  *
+ * A `consistent` one rests in CONFIRMING before all of this, until a majority has confirmed the
+ * state.
+ *
  * LIVE is at the tail and fed by every publish; BEHIND reads ring and history, one frame per step;
  * PAUSED holds nothing but its place. It can rest in every state but ENDED.
  *
@@ -30,6 +33,7 @@ struct subscriber;
 
 enum subscription_state {
     SUB_OPENING,
+    SUB_CONFIRMING,
     SUB_AHEAD,
     SUB_SNAPSHOT,
     SUB_BEHIND,
@@ -58,6 +62,7 @@ struct subscription {
     struct timer timer; /* AHEAD, SNAPSHOT: patience; LIVE: the batch's wait */
     struct history history;
     struct snapshot snapshot;
+    struct sub_confirm *confirm; /* CONFIRMING; outlives a subscription that ends meanwhile */
 };
 
 enum subscription_step {
@@ -75,11 +80,16 @@ enum err subscription_open(struct subscriber *owner,
                            struct reason *why) ERR_MUST_USE;
 /* Frees without a word. */
 void subscription_close(struct subscription *sub);
+/* The stream ends: what the host still answers is answered to nobody. */
+void subscription_drop_questions(struct stream *s);
 /* Says `end` (and a last mark) and frees. */
 void subscription_finish(struct subscription *sub, const char *why);
 
 /* At most one frame; `ret_cost` is what it took of the subscriber's turn (STREAM_TURN_BYTES). */
 enum subscription_step subscription_step(struct subscription *sub, size_t *ret_cost);
+/* The state was replaced. Goes on behind its place if the history still can; `anew`: says that it
+ * cannot. The subscription may be gone when this returns. */
+void subscription_replace(struct subscription *sub, bool anew);
 /* `count` more changes were published: may hold back to make a batch. */
 void subscription_gather(struct subscription *sub, size_t count);
 void subscription_credit(struct subscription *sub, uint64_t events, uint64_t bytes);

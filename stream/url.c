@@ -104,6 +104,9 @@ static enum err url_subscribe_field(struct url_parser *p,
     if (url_is(name, "snapshot")) {
         return url_flag(p, name, value, &s->snapshot);
     }
+    if (url_is(name, "consistent")) {
+        return url_flag(p, name, value, &s->consistent);
+    }
     if (url_is(name, "filter")) {
         s->filter = value;
         return OK;
@@ -189,7 +192,7 @@ static enum err url_subscribe(struct url_parser *p, struct bytes value)
 
 static bool url_ignored(struct bytes name)
 {
-    static const char *const names[] = {"token", "format", "consistent", "stale", "dc", "pretty"};
+    static const char *const names[] = {"token", "format", "stale", "dc", "pretty"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (url_is(name, names[i])) {
             return true;
@@ -332,6 +335,7 @@ static enum err url_finish(struct url_parser *p, const struct url_shared *shared
             s->from_index = shared->own.from_index;
             s->from_epoch = shared->own.from_epoch;
         }
+        s->consistent = s->consistent || shared->own.consistent;
         s->batch_max = s->batch_max == 0 ? shared->batch_max : s->batch_max;
         s->wait_ms = s->wait_ms == 0 ? shared->wait_ms : s->wait_ms;
         s->compacted_snapshot = s->compacted_snapshot || shared->compacted_snapshot;

@@ -17,7 +17,7 @@
  *                                     key, prefix, index, epoch, snapshot, filter, id; values
  *                                     percent-decoded once more, for commas). ids count from 0.
  *
- * `token`, `format`, `consistent`, `stale`, `dc` and names that begin with `_` are accepted and
+ * `token`, `format`, `stale`, `dc` and names that begin with `_` are accepted and
  * left to others; any other name is ERR_INVALID, because a misspelt `prefix` would subscribe to
  * everything.
  *

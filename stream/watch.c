@@ -177,6 +177,20 @@ void watch_publish(struct stream *s, struct change_batch *b)
     watch_answer_list(s, &woken, b->view, false);
 }
 
+static void watch_collect_anew(struct query_group *group, void *ctx)
+{
+    query_group_forget(group);
+    watch_collect(group, ctx);
+}
+
+void watch_replace(struct stream *s, struct change_batch *b, bool anew)
+{
+    struct list woken;
+    list_init(&woken);
+    query_groups_each(&s->groups, watch_collect_anew, &woken);
+    watch_answer_list(s, &woken, b->view, anew);
+}
+
 void watch_shutdown(struct stream *s)
 {
     struct list woken;

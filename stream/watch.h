@@ -9,6 +9,9 @@
 
 /* Wakes exactly the queries whose answer the batch changed. */
 void watch_publish(struct stream *s, struct change_batch *b);
+/* The state was replaced: evaluates every waiting query anew, and wakes those whose answer is newer
+ * than their index, or everybody if `anew`. */
+void watch_replace(struct stream *s, struct change_batch *b, bool anew);
 /* Answers everybody with what is known now. */
 void watch_shutdown(struct stream *s);
 

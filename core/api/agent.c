@@ -1,45 +1,15 @@
 /* /v1/agent/: what this process is, its figures, and the orders that it takes. */
-#include "core/api/api.h"
+#include "core/api/cluster.h"
+#include "core/base/check.h"
 #include "core/base/limit.h"
 #include "core/base/metric.h"
 #include "core/config.h"
 #include "core/server.h"
 #include "core/version.h"
 
-#include <jansson.h>
-#include <stdlib.h>
-
 void api_root(struct request *r)
 {
     reply_text(r, 200, "Consul Agent (Herald " HERALD_VERSION ")");
-}
-
-static void agent_reply(struct request *r, json_t *json)
-{
-    char *text = json_dumps(json, JSON_COMPACT);
-    json_decref(json);
-    if (text == NULL) {
-        reply_err(r, ERR_INVALID);
-        return;
-    }
-    api_reply_json(r, bytes_of(text));
-    free(text);
-}
-
-/* Where gossip will be; nothing listens there yet. */
-#define SERF_LAN_PORT 8301
-
-/* The gossip member that this server will be; its shape is what clients of Consul read. */
-static json_t *agent_member(struct api *api)
-{
-    return json_pack("{s:s, s:s, s:i, s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}, s:i, s:i, "
-                     "s:i, s:i, s:i, s:i, s:i}",
-                     "Name", api->config->node_name, "Addr", api->config->bind_addr, "Port",
-                     SERF_LAN_PORT, "Tags", "role", "consul", "dc", api->config->datacenter, "id",
-                     server_node_id(api->server), "build", CONSUL_API_VERSION ":", "bootstrap", "1",
-                     "segment", "", "vsn", "2", "vsn_min", "2", "vsn_max", "3", "Status", 1,
-                     "ProtocolMin", 1, "ProtocolMax", 5, "ProtocolCur", 2, "DelegateMin", 2,
-                     "DelegateMax", 5, "DelegateCur", 4);
 }
 
 /* Consul's statistics are strings throughout. */
@@ -48,59 +18,112 @@ static void agent_stat(json_t *block, const char *name, uint64_t value)
     (void)json_object_set_new(block, name, json_sprintf("%llu", (unsigned long long)value));
 }
 
-static json_t *agent_stats(struct api *api)
+static json_t *agent_stats_raft(const struct world *w)
 {
-    struct store_facts facts;
-    store_facts_get(api->store, &facts);
+    const struct store_facts *f = &w->facts;
     json_t *raft = json_object();
-    agent_stat(raft, "applied_index", facts.applied_index);
-    agent_stat(raft, "commit_index", facts.commit_index);
-    agent_stat(raft, "last_log_index", facts.last_log_index);
-    agent_stat(raft, "last_log_term", facts.last_log_term);
-    agent_stat(raft, "last_snapshot_index", facts.snapshot_index);
-    agent_stat(raft, "last_snapshot_term", facts.snapshot_term);
-    agent_stat(raft, "num_peers", 0);
-    agent_stat(raft, "term", facts.term);
-    (void)json_object_set_new(raft, "state", json_string(facts.leader ? "Leader" : "Follower"));
+    char scratch[20];
+    struct buf list;
+    buf_init(&list, KIB(16));
+    agent_stat(raft, "applied_index", f->applied_index);
+    agent_stat(raft, "commit_index", f->commit_index);
+    agent_stat(raft, "last_contact", f->leader ? 0 : f->contact_ms);
+    agent_stat(raft, "last_log_index", f->last_log_index);
+    agent_stat(raft, "last_log_term", f->last_log_term);
+    agent_stat(raft, "last_snapshot_index", f->snapshot_index);
+    agent_stat(raft, "last_snapshot_term", f->snapshot_term);
+    agent_stat(raft, "latest_configuration_index", w->servers->configuration_index);
+    agent_stat(raft, "num_peers", w->servers->count > 0 ? w->servers->count - 1 : 0);
+    agent_stat(raft, "protocol_version", 3);
+    agent_stat(raft, "term", f->term);
+    buf_put_char(&list, '[');
+    for (size_t i = 0; i < w->servers->count; i++) {
+        const struct store_server *s = &w->servers->servers[i];
+        enum err e = buf_printf(&list, "%s{Suffrage:%s ID:%s Address:%s}", i > 0 ? " " : "",
+                                s->role == STORE_VOTER ? "Voter" : "Nonvoter",
+                                server_id_text(s, scratch), s->address);
+        CHECK(e == OK);
+    }
+    buf_put_char(&list, ']');
+    (void)json_object_set_new(raft, "latest_configuration", json_stringn(list.ptr, list.len));
+    (void)json_object_set_new(raft, "state",
+                              json_string(f->leader         ? "Leader"
+                                          : f->known_leader ? "Follower"
+                                                            : "Candidate"));
+    buf_close(&list);
+    return raft;
+}
+
+static json_t *agent_stats_gossip(struct api *api, const struct world *w)
+{
+    size_t counts[GOSSIP_FAILED + 1] = {0};
+    json_t *serf = json_object();
+    for (size_t i = 0; i < w->member_count; i++) {
+        counts[w->members[i].status]++;
+    }
+    agent_stat(serf, "members", w->member_count);
+    agent_stat(serf, "failed", counts[GOSSIP_FAILED]);
+    agent_stat(serf, "left", counts[GOSSIP_LEFT]);
+    (void)json_object_set_new(serf, "encrypted",
+                              json_string(api->config->encrypt != NULL ? "true" : "false"));
+    (void)json_object_set_new(serf, "gossips",
+                              json_string(config_gossips(api->config) ? "true" : "false"));
+    return serf;
+}
+
+static json_t *agent_stats(struct api *api, const struct world *w)
+{
+    const struct store_facts *f = &w->facts;
+    const struct store_server *leader = world_leader(w);
+    bool bootstrap = api->config->bootstrap || api->config->bootstrap_expect == 1;
     json_t *stream = json_object();
-    agent_stat(stream, "history_bytes", facts.history_bytes);
+    agent_stat(stream, "history_bytes", f->history_bytes);
     agent_stat(stream, "history_oldest", view_history_oldest(store_reader_view(api->reader)));
     agent_stat(stream, "subscriptions", metric_value(METRIC_STREAM_SUBSCRIPTIONS));
     agent_stat(stream, "waiting_queries", metric_value(METRIC_QUERY_WAITING));
-    (void)json_object_set_new(stream, "epoch", json_string(facts.epoch));
-    return json_pack("{s:{s:s, s:s, s:s}, s:{s:s, s:s, s:s, s:s}, s:o, s:{s:s, s:s, s:s}, s:o}",
-                     "build", "prerelease", "", "revision", "", "version", HERALD_VERSION, "consul",
-                     "bootstrap", "true", "leader", facts.leader ? "true" : "false", "leader_addr",
-                     server_address(api->server), "server", "true", "raft", raft, "runtime", "arch",
-                     server_machine(api->server), "os", "linux", "disk_full",
-                     facts.disk_full ? "true" : "false", "stream", stream);
+    (void)json_object_set_new(stream, "epoch", json_string(f->epoch));
+    return json_pack(
+        "{s:{s:s, s:s, s:s}, s:{s:s, s:s, s:s, s:s, s:s}, s:o, s:{s:s, s:s, s:s}, s:o, s:o}",
+        "build", "prerelease", "", "revision", "", "version", HERALD_VERSION, "consul", "bootstrap",
+        bootstrap ? "true" : "false", "known_datacenters", "1", "leader",
+        f->leader ? "true" : "false", "leader_addr", leader == NULL ? "" : leader->address,
+        "server", "true", "raft", agent_stats_raft(w), "runtime", "arch",
+        server_machine(api->server), "os", "linux", "disk_full", f->disk_full ? "true" : "false",
+        "serf_lan", agent_stats_gossip(api, w), "stream", stream);
+}
+
+static void agent_self(struct request *r, const struct world *w)
+{
+    struct api *api = api_of(r);
+    const struct config *c = api->config;
+    json_t *self = json_pack(
+        "{s:{s:s, s:s, s:s, s:s, s:b, s:s}, s:{s:s, s:s, s:b, s:I, s:i, s:i, s:i, s:I, s:I}}",
+        "Config", "Datacenter", c->datacenter, "NodeName", c->node_name, "NodeID",
+        server_node_id(api->server), "Revision", "", "Server", 1, "Version", CONSUL_API_VERSION,
+        "DebugConfig", "BindAddr", c->bind_addr, "AdvertiseAddrLAN", c->advertise_addr, "Bootstrap",
+        c->bootstrap, "BootstrapExpect", (json_int_t)c->bootstrap_expect, "SerfPortLAN",
+        (int)c->serf_lan_port, "ServerPort", (int)c->server_port, "KVMaxValueSize",
+        (int)c->kv_max_value_size, "DefaultQueryTimeMs", (json_int_t)c->default_query_time_ms,
+        "MaxQueryTimeMs", (json_int_t)c->max_query_time_ms);
+    json_t *member = NULL;
+    for (size_t i = 0; i < w->member_count; i++) {
+        if (w->members[i].self) {
+            member = member_json(&w->members[i]);
+        }
+    }
+    (void)json_object_set_new(self, "Member", member == NULL ? json_null() : member);
+    (void)json_object_set_new(self, "Stats", agent_stats(api, w));
+    (void)json_object_set_new(self, "Coord", json_null());
+    (void)json_object_set_new(self, "Meta", json_object());
+    api_reply_value(r, 200, self);
 }
 
 void api_agent_self(struct request *r)
 {
-    struct api *api = api_of(r);
     struct read_options options;
-    if (!api_read_options(r, &options)) {
-        return;
+    if (api_read_options(r, &options)) {
+        api_world(r, agent_self);
     }
-    json_t *self = json_pack(
-        "{s:{s:s, s:s, s:s, s:s, s:b, s:s}, s:{s:s, s:i, s:i, s:I, s:I}}", "Config", "Datacenter",
-        api->config->datacenter, "NodeName", api->config->node_name, "NodeID",
-        server_node_id(api->server), "Revision", "", "Server", 1, "Version", CONSUL_API_VERSION,
-        "DebugConfig", "BindAddr", api->config->bind_addr, "ServerPort",
-        (int)api->config->server_port, "KVMaxValueSize", (int)api->config->kv_max_value_size,
-        "DefaultQueryTimeMs", (json_int_t)api->config->default_query_time_ms, "MaxQueryTimeMs",
-        (json_int_t)api->config->max_query_time_ms);
-    (void)json_object_set_new(self, "Member", agent_member(api));
-    (void)json_object_set_new(self, "Stats", agent_stats(api));
-    (void)json_object_set_new(self, "Coord", json_null());
-    (void)json_object_set_new(self, "Meta", json_object());
-    agent_reply(r, self);
-}
-
-void api_agent_members(struct request *r)
-{
-    agent_reply(r, json_pack("[o]", agent_member(api_of(r))));
 }
 
 void api_agent_metrics(struct request *r)
@@ -131,11 +154,4 @@ void api_agent_reload(struct request *r)
 {
     server_reload(api_of(r)->server);
     reply_shared(r, 200, NULL, NULL);
-}
-
-void api_agent_leave(struct request *r)
-{
-    /* The answer goes out first: stopping lets answers finish. */
-    reply_shared(r, 200, NULL, NULL);
-    server_stop(api_of(r)->server);
 }

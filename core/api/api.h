@@ -12,12 +12,14 @@
 #include "stream/stream.h"
 
 struct config;
+struct members;
 struct server;
 
 struct api {
     struct server *server;
     const struct config *config; /* immutable while the server runs */
     struct store *store;
+    struct members *members;
     struct store_reader *reader;
     struct stream *stream;
     struct loop *loop;
@@ -27,6 +29,7 @@ struct api *api_of(const struct request *r);
 
 /* What a read may ask for in its query string (contracts/consul.md sections 1 to 3). */
 struct read_options {
+    enum read_mode mode;
     bool blocking; /* `index` was given and is not 0 */
     uint64_t index;
     uint64_t wait_ms; /* default, cap and jitter included */
@@ -36,10 +39,18 @@ struct read_options {
 /* False: something was malformed, and the request has been answered. */
 bool api_read_options(struct request *r, struct read_options *ret_options);
 
+/* Calls `ready` once the view at hand is as new as `options` ask: at once if it is, later if the
+ * leader must be asked; or answers why it cannot be. */
+void api_read_ready(struct request *r,
+                    const struct read_options *options,
+                    void (*ready)(struct request *r));
+
 /* X-Consul-Index (never 0), X-Consul-Knownleader, X-Consul-Lastcontact. */
 void api_meta_headers(struct request *r, uint64_t index);
 
-/* Answers with `q` evaluated now, or, if `options` ask for it, when its answer changes. */
+/* Answers with `q` evaluated now, or, if `options` ask for it, when its answer changes. The index
+ * of the answer is below the client's only where there is no such index: on a server that has not
+ * reached it and can ask nobody, that is 503. Target and variant of `q` live as long as `r`. */
 void api_answer_query(struct request *r,
                       const struct watch_query *q,
                       const struct read_options *options);

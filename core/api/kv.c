@@ -9,6 +9,11 @@
 
 /* --- reading -------------------------------------------------------------------------------- */
 
+static void kv_history_ready(struct request *r)
+{
+    kv_history(r, r->rest);
+}
+
 static void kv_get(struct request *r)
 {
     struct read_options options;
@@ -24,7 +29,7 @@ static void kv_get(struct request *r)
         return;
     }
     if (request_arg(r, "history", &value)) {
-        kv_history(r, r->rest);
+        api_read_ready(r, &options, kv_history_ready);
         return;
     }
     enum kv_form form = keys                            ? KV_KEYS

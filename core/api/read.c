@@ -14,21 +14,22 @@ struct api *api_of(const struct request *r)
     return front_ctx(r->front);
 }
 
-static bool read_consistency(struct request *r)
+/* `?stale`, with a bound or without; `?consistent`; else as the leader knows it, which `?leader`
+ * says too. */
+static bool read_consistency(struct request *r, enum read_mode *ret_mode)
 {
     struct bytes value;
     bool stale = request_arg(r, "stale", &value);
     bool consistent = request_arg(r, "consistent", &value);
     bool cached = request_arg(r, "cached", &value);
+    bool bounded = !stale && request_arg(r, "max_stale", &value) && value.len > 0;
     uint64_t bound_ms = 0;
-    if (request_arg(r, "max_stale", &value) && value.len > 0) {
-        if (duration_parse(value, &bound_ms) != OK) {
-            reply_text(r, 400, "Invalid max_stale value \"%.*s\"", BYTES_FORMAT(value));
-            return false;
-        }
-        stale = true;
+    if (request_arg(r, "max_stale", &value) && value.len > 0 &&
+        duration_parse(value, &bound_ms) != OK) {
+        reply_text(r, 400, "Invalid max_stale value \"%.*s\"", BYTES_FORMAT(value));
+        return false;
     }
-    if (stale && consistent) {
+    if ((stale || bounded) && consistent) {
         reply_text(r, 400, "Cannot specify ?stale with ?consistent, conflicting semantics.");
         return false;
     }
@@ -36,6 +37,12 @@ static bool read_consistency(struct request *r)
         reply_text(r, 400, "Cannot specify ?cached with ?consistent, conflicting semantics.");
         return false;
     }
+    if (bounded && !request_arg(r, "leader", &value)) {
+        struct store_facts facts;
+        store_facts_get(api_of(r)->store, &facts);
+        stale = facts.leader || facts.contact_ms <= bound_ms;
+    }
+    *ret_mode = consistent ? READ_CONSISTENT : stale ? READ_STALE : READ_DEFAULT;
     return true;
 }
 
@@ -76,7 +83,7 @@ bool api_read_options(struct request *r, struct read_options *ret_options)
         reply_text(r, 400, "Invalid index");
         return false;
     }
-    if (!read_consistency(r) || !read_datacenter(r)) {
+    if (!read_consistency(r, &o.mode) || !read_datacenter(r)) {
         return false;
     }
     o.blocking = o.index > 0;
@@ -92,13 +99,16 @@ void api_meta_headers(struct request *r, uint64_t index)
     store_facts_get(api_of(r)->store, &facts);
     /* On every read: put together by hand. */
     char scratch[U64_TEXT_MAX];
+    char contact[U64_TEXT_MAX];
     char lines[128];
     size_t len = 0;
     const struct bytes parts[] = {
         BYTES("X-Consul-Index: "),
         bytes_u64(index == 0 ? 1 : index, scratch),
-        facts.leader ? BYTES("\r\nX-Consul-Knownleader: true\r\nX-Consul-Lastcontact: 0\r\n")
-                     : BYTES("\r\nX-Consul-Knownleader: false\r\nX-Consul-Lastcontact: 0\r\n"),
+        facts.known_leader ? BYTES("\r\nX-Consul-Knownleader: true\r\nX-Consul-Lastcontact: ")
+                           : BYTES("\r\nX-Consul-Knownleader: false\r\nX-Consul-Lastcontact: "),
+        bytes_u64(facts.leader ? 0 : facts.contact_ms, contact),
+        BYTES("\r\n"),
     };
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         CHECK(parts[i].len <= sizeof lines - len);
@@ -123,18 +133,150 @@ static void read_reply(struct request *r, enum err status, const struct watch_an
     reply_shared(r, answer->status, answer->content_type, answer->body);
 }
 
+static void read_evaluate(struct request *r, const struct watch_query *q)
+{
+    struct watch_answer answer = {0};
+    enum err e = q->evaluate(store_reader_view(api_of(r)->reader), q->target, q->variant, &answer);
+    read_reply(r, e, &answer);
+    shared_unref(answer.body);
+}
+
+/* --- asking the leader first --------------------------------------------------------------------
+ */
+
+/* A read on its way to the leader and back. It outlives a client that goes away. */
+struct asking {
+    struct store_read read;
+    struct request *request; /* NULL: nobody waits any more */
+    struct read_options options;
+    struct watch_query query;
+    void (*ready)(struct request *r); /* NULL: answer `query` */
+    bool behind; /* the client's index is above this server's: it knows of another server */
+};
+
+static void read_behind(struct request *r, uint64_t index)
+{
+    reply_text(r, 503,
+               "this server has not reached index %llu yet (it is at %llu) and no leader can say "
+               "whether there is one: try again, or another server",
+               (unsigned long long)index,
+               (unsigned long long)view_index(store_reader_view(api_of(r)->reader)));
+}
+
+static void read_refuse(struct request *r, const struct asking *a)
+{
+    struct store_facts facts;
+    store_facts_get(api_of(r)->store, &facts);
+    if (a->behind) {
+        read_behind(r, a->options.index);
+    } else if (a->read.status == ERR_NOT_LEADER && facts.known_leader &&
+               a->read.mode == READ_CONSISTENT) {
+        reply_text(r, 500, "Not ready to serve consistent reads");
+    } else if (a->read.status == ERR_TIMEOUT) {
+        reply_text(r, 500, "the leader did not answer in time");
+    } else {
+        reply_err(r, a->read.status);
+    }
+}
+
+static void read_wait(struct request *r, const struct watch_query *q, const struct read_options *o);
+
+static void asking_done(struct store_read *read)
+{
+    struct asking *a = read->ctx;
+    struct request *r = a->request;
+    if (r != NULL) {
+        r->cancelled = NULL;
+        r->ctx = NULL;
+        if (read->status != OK) {
+            read_refuse(r, a);
+        } else if (a->ready != NULL) {
+            a->ready(r);
+        } else if (a->behind || !a->options.blocking) {
+            read_evaluate(r, &a->query);
+        } else {
+            read_wait(r, &a->query, &a->options);
+        }
+    }
+    free(a);
+}
+
+static void asking_cancelled(struct request *r)
+{
+    struct asking *a = r->ctx;
+    a->request = NULL;
+}
+
+/* Takes a copy of `first`. */
+static void ask(struct request *r, const struct asking *first)
+{
+    struct api *api = api_of(r);
+    struct asking *a = mem_alloc(sizeof *a);
+    *a = *first;
+    a->request = r;
+    a->read = (struct store_read){.done = asking_done, .ctx = a, .mode = first->options.mode};
+    r->ctx = a;
+    r->cancelled = asking_cancelled;
+    store_read(api->store, api->loop, &a->read);
+}
+
+void api_read_ready(struct request *r,
+                    const struct read_options *options,
+                    void (*ready)(struct request *r))
+{
+    if (store_read_now(api_of(r)->store, options->mode)) {
+        ready(r);
+    } else {
+        ask(r, &(struct asking){.options = *options, .ready = ready});
+    }
+}
+
+/* --- waiting ------------------------------------------------------------------------------------
+ */
+
 /* One parked request. */
 struct parked {
     struct watch watch;
     struct request *request;
+    struct watch_query query;
+    struct read_options options;
+    uint64_t epoch;
 };
+
+/* The time is up, and the answer's index is below the client's, because this server's is. Whether
+ * there is such an index the leader knows: if there is, it comes with what the leader says. */
+static bool parked_is_behind(const struct parked *p, const struct watch_answer *answer)
+{
+    struct api *api = api_of(p->request);
+    if (answer->index >= p->options.index) {
+        return false;
+    }
+    const struct view *v = store_reader_view(api->reader);
+    return view_index(v) < p->options.index && view_epoch(v) == p->epoch &&
+           !store_read_now(api->store, READ_DEFAULT);
+}
 
 static void parked_done(struct watch *w, enum err status, const struct watch_answer *answer)
 {
     struct parked *p = w->ctx;
     struct request *r = p->request;
+    struct store_facts facts;
+    r->cancelled = NULL;
+    r->ctx = NULL;
+    if (status != OK || !parked_is_behind(p, answer)) {
+        read_reply(r, status, answer);
+        free(p);
+        return;
+    }
+    store_facts_get(api_of(r)->store, &facts);
+    if (facts.known_leader) {
+        struct asking first = {.options = p->options, .query = p->query, .behind = true};
+        first.options.mode = READ_DEFAULT;
+        ask(r, &first);
+    } else {
+        read_behind(r, p->options.index);
+    }
     free(p);
-    read_reply(r, status, answer);
 }
 
 static void parked_cancelled(struct request *r)
@@ -144,24 +286,34 @@ static void parked_cancelled(struct request *r)
     free(p);
 }
 
+static void read_wait(struct request *r, const struct watch_query *q, const struct read_options *o)
+{
+    struct api *api = api_of(r);
+    struct parked *p = mem_alloc(sizeof *p);
+    *p = (struct parked){
+        .watch = {.done = parked_done, .ctx = p},
+        .request = r,
+        .query = *q,
+        .options = *o,
+        .epoch = view_epoch(store_reader_view(api->reader)),
+    };
+    r->ctx = p;
+    r->cancelled = parked_cancelled;
+    watch_wait(api->stream, &p->watch, q, o->index, o->wait_ms);
+}
+
 void api_answer_query(struct request *r,
                       const struct watch_query *q,
                       const struct read_options *options)
 {
-    struct api *api = api_of(r);
-    struct view *view = store_reader_view(api->reader);
-    if (!options->blocking) {
-        struct watch_answer answer = {0};
-        enum err e = q->evaluate(view, q->target, q->variant, &answer);
-        read_reply(r, e, &answer);
-        shared_unref(answer.body);
-        return;
+    /* The leader's own reads, nearly all, are good at once. */
+    if (!store_read_now(api_of(r)->store, options->mode)) {
+        ask(r, &(struct asking){.options = *options, .query = *q});
+    } else if (options->blocking) {
+        read_wait(r, q, options);
+    } else {
+        read_evaluate(r, q);
     }
-    struct parked *p = mem_alloc(sizeof *p);
-    *p = (struct parked){.watch = {.done = parked_done, .ctx = p}, .request = r};
-    r->ctx = p;
-    r->cancelled = parked_cancelled;
-    watch_wait(api->stream, &p->watch, q, options->index, options->wait_ms);
 }
 
 static int args_compare(const void *a, const void *b)

@@ -161,7 +161,7 @@ static void snapshot_save(struct request *r)
         .wall_ms = env_wall_ms(loop_env(api->loop)),
     };
     (void)snprintf(s->meta.server, sizeof s->meta.server, "%s", server_node_id(api->server));
-    (void)snprintf(s->meta.address, sizeof s->meta.address, "%s", server_address(api->server));
+    (void)snprintf(s->meta.address, sizeof s->meta.address, "%s", store_address(api->store));
     buf_init(&s->piece, RESTORE_CHUNK_MAX);
     buf_init(&s->out, SAVE_TURN_PIECES * RESTORE_CHUNK_MAX * 2);
     r->ctx = s;

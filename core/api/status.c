@@ -1,41 +1,39 @@
 /* /v1/status/ and /v1/catalog/datacenters: who leads, who takes part. */
-#include "core/api/api.h"
-#include "core/base/limit.h"
-#include "core/base/text.h"
+#include "core/api/cluster.h"
 #include "core/config.h"
-#include "core/server.h"
 
-/* A JSON string, or a list with just it. */
-static void
-status_reply(struct request *r, const char *before, struct bytes text, const char *after)
+#include <stdlib.h>
+
+static void status_leader(struct request *r, const struct world *w)
 {
-    struct buf out;
-    buf_init(&out, KIB(4));
-    enum err e = buf_append_str(&out, before);
-    e = e == OK ? json_quote(&out, text) : e;
-    e = e == OK ? buf_append_str(&out, after) : e;
-    if (e == OK) {
-        api_reply_json(r, buf_view(&out));
-    } else {
-        reply_err(r, e);
-    }
-    buf_close(&out);
+    const struct store_server *leader = world_leader(w);
+    json_t *text = json_string(leader == NULL ? "" : leader->address);
+    char *quoted = json_dumps(text, JSON_ENCODE_ANY);
+    json_decref(text);
+    api_reply_json(r, bytes_of(quoted == NULL ? "\"\"" : quoted));
+    free(quoted);
 }
 
 void api_status_leader(struct request *r)
 {
-    struct store_facts facts;
-    store_facts_get(api_of(r)->store, &facts);
-    const char *address = facts.leader ? server_address(api_of(r)->server) : "";
-    status_reply(r, "", bytes_of(address), "");
+    api_world(r, status_leader);
+}
+
+static void status_peers(struct request *r, const struct world *w)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < w->servers->count; i++) {
+        (void)json_array_append_new(list, json_string(w->servers->servers[i].address));
+    }
+    api_reply_value(r, 200, list);
 }
 
 void api_status_peers(struct request *r)
 {
-    status_reply(r, "[", bytes_of(server_address(api_of(r)->server)), "]");
+    api_world(r, status_peers);
 }
 
 void api_catalog_datacenters(struct request *r)
 {
-    status_reply(r, "[", bytes_of(api_of(r)->config->datacenter), "]");
+    api_reply_value(r, 200, json_pack("[s]", api_of(r)->config->datacenter));
 }

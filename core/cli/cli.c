@@ -18,14 +18,14 @@ static const struct cli_command commands[] = {
 #undef X
 };
 
-#define COMMAND_COUNT (sizeof commands / sizeof commands[0])
+#define COMMAND_WORDS_MAX 3
+#define COMMAND_COUNT     (sizeof commands / sizeof commands[0])
 
 /* What Consul has and this build has not: said plainly, so that nobody takes it for a typing
  * error. */
 static const char *const LATER[] = {
-    "acl",         "catalog",   "config",   "connect", "debug",    "event", "exec",
-    "force-leave", "intention", "join",     "keygen",  "keyring",  "lock",  "login",
-    "logout",      "maint",     "operator", "rtt",     "services", "tls",
+    "acl",  "catalog", "config", "connect", "debug", "event",    "exec", "intention",
+    "lock", "login",   "logout", "maint",   "rtt",   "services", "tls",
 };
 
 int cli_fail(const char *format, ...)
@@ -111,9 +111,10 @@ static void print_commands(FILE *file, const struct cli *cli, const char *group)
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         const char *name = commands[i].name;
         bool below = len == 0 ? strchr(name, ' ') == NULL
-                              : strncmp(name, group, len) == 0 && name[len] == ' ';
+                              : strncmp(name, group, len) == 0 && name[len] == ' ' &&
+                                    strchr(name + len + 1, ' ') == NULL;
         if (below && !(cli->consul && commands[i].own)) {
-            (void)fprintf(file, "    %-10s %s\n", len == 0 ? name : name + len + 1,
+            (void)fprintf(file, "    %-15s %s\n", len == 0 ? name : name + len + 1,
                           commands[i].synopsis);
         }
     }
@@ -166,15 +167,37 @@ int cli_snapshot(const struct cli *cli, int argc, char **argv)
     return cli_group(cli, "snapshot", text, argc > 0 ? argv[0] : NULL);
 }
 
+int cli_operator(const struct cli *cli, int argc, char **argv)
+{
+    return cli_group(cli, "operator",
+                     "  The servers: who they are, who leads, what goes by itself.\n",
+                     argc > 0 ? argv[0] : NULL);
+}
+
+int cli_operator_raft(const struct cli *cli, int argc, char **argv)
+{
+    return cli_group(cli, "operator raft", "  The set of servers that agree on every write.\n",
+                     argc > 0 ? argv[0] : NULL);
+}
+
+int cli_operator_autopilot(const struct cli *cli, int argc, char **argv)
+{
+    return cli_group(cli, "operator autopilot", "  What the leader does by itself.\n",
+                     argc > 0 ? argv[0] : NULL);
+}
+
 /* --- dispatch -----------------------------------------------------------------------------------
  */
 
-static const struct cli_command *command_find(const struct cli *cli, const char *a, const char *b)
+/* The command that the first `words` of these are. */
+static const struct cli_command *command_find(const struct cli *cli, char **argv, int words)
 {
-    char name[64];
-    int len = b == NULL ? snprintf(name, sizeof name, "%s", a)
-                        : snprintf(name, sizeof name, "%s %s", a, b);
-    for (size_t i = 0; i < COMMAND_COUNT && len > 0 && (size_t)len < sizeof name; i++) {
+    char name[64] = "";
+    size_t len = 0;
+    for (int i = 0; i < words && len < sizeof name; i++) {
+        len += (size_t)snprintf(name + len, sizeof name - len, "%s%s", i > 0 ? " " : "", argv[i]);
+    }
+    for (size_t i = 0; i < COMMAND_COUNT && len < sizeof name; i++) {
         if (strcmp(commands[i].name, name) == 0 && !(cli->consul && commands[i].own)) {
             return &commands[i];
         }
@@ -215,14 +238,13 @@ int cli_main(int argc, char **argv)
         strcmp(first, "--version") == 0) {
         return cli_version(&cli, 0, argv + argc);
     }
-    const struct cli_command *command = argc > 2 ? command_find(&cli, first, argv[2]) : NULL;
-    if (command != NULL) {
-        return command->run(&cli, argc - 3, argv + 3);
+    /* The longest name wins. "kv get" in one word is not how anybody calls it. */
+    for (int words = argc > COMMAND_WORDS_MAX ? COMMAND_WORDS_MAX : argc - 1;
+         words > 0 && strchr(first, ' ') == NULL; words--) {
+        const struct cli_command *command = command_find(&cli, argv + 1, words);
+        if (command != NULL) {
+            return command->run(&cli, argc - 1 - words, argv + 1 + words);
+        }
     }
-    command = command_find(&cli, first, NULL);
-    /* "kv get" in one word is not how anybody calls it. */
-    if (command == NULL || strchr(first, ' ') != NULL) {
-        return command_unknown(&cli, first);
-    }
-    return command->run(&cli, argc - 2, argv + 2);
+    return command_unknown(&cli, first);
 }

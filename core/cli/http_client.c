@@ -298,7 +298,8 @@ static void call_prepare(struct http_client *h, struct transfer *t, const char *
 {
     const struct http_call *call = t->call;
     CURL *curl = h->curl;
-    bool put = strcmp(call->method, "PUT") == 0;
+    bool put =
+        strcmp(call->method, "PUT") == 0 || strcmp(call->method, "POST") == 0 || call->body.len > 0;
     client_set(curl_easy_setopt(curl, CURLOPT_URL, url));
     client_set(curl_easy_setopt(curl, CURLOPT_HTTPGET, 1L));
     client_set(curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, call->method));
@@ -339,9 +340,10 @@ static void call_failed(struct http_client *h,
     }
     reason_set(why, "%c%.*s \"%.200s\": dial %.100s: %s", call->method[0],
                (int)strlen(call->method) - 1,
-               strcmp(call->method, "GET") == 0   ? "et"
-               : strcmp(call->method, "PUT") == 0 ? "ut"
-                                                  : "elete",
+               strcmp(call->method, "GET") == 0    ? "et"
+               : strcmp(call->method, "PUT") == 0  ? "ut"
+               : strcmp(call->method, "POST") == 0 ? "ost"
+                                                   : "elete",
                url, h->dial, cause);
 }
 

@@ -44,10 +44,10 @@ enum err http_client_open(const struct http_options *options,
 void http_client_close(struct http_client *h);
 
 struct http_call {
-    const char *method;  /* "GET" "PUT" "DELETE" */
+    const char *method;  /* "GET" "PUT" "POST" "DELETE" */
     const char *path;    /* escaped: "/v1/kv/a%20b" */
     const char *query;   /* without `?`; "" for none */
-    struct bytes body;   /* of a PUT */
+    struct bytes body;   /* of all but GET */
     uint64_t timeout_ms; /* 0: see Limits */
     bool endless;        /* no limit of time, and none of silence */
     /* Instead of keeping a 200's body: each piece as it comes. False ends the call with OK. */

@@ -1,40 +1,13 @@
 /* info, leave, members, monitor, reload: about one running agent. */
+#include "core/cli/call.h"
 #include "core/cli/cli.h"
-#include "core/cli/kv.h"
+#include "core/cli/json.h"
+#include "core/cli/table.h"
 
 #include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* --- what they share ----------------------------------------------------------------------------
- */
-
-/* Opens, calls, and wants a 200. `failed` begins the error's sentence. */
-static bool agent_call(const struct http_options *options,
-                       const struct http_call *call,
-                       const char *failed,
-                       struct http_answer *ret_answer,
-                       int *ret_status)
-{
-    struct http_client *client = NULL;
-    struct reason why;
-    *ret_answer = (struct http_answer){0};
-    if (!cli_open(options, &client, ret_status)) {
-        return false;
-    }
-    enum err e = http_client_call(client, call, ret_answer, &why);
-    if (e == OK && ret_answer->status != 200) {
-        http_answer_reason(ret_answer, &why);
-        e = ERR_IO;
-    }
-    http_client_close(client);
-    if (e != OK) {
-        http_answer_close(ret_answer);
-        *ret_status = cli_fail("%s: %s", failed, why.text);
-    }
-    return e == OK;
-}
 
 static int agent_put(const struct cli *cli,
                      const struct cli_help *help,
@@ -51,7 +24,7 @@ static int agent_put(const struct cli *cli,
     }
     struct http_call call = {
         .method = "PUT", .path = path, .query = "", .body = {.ptr = "", .len = 0}};
-    if (!agent_call(&options, &call, texts[0], &answer, &status)) {
+    if (!cli_call(&options, &call, texts[0], &answer, &status)) {
         return status;
     }
     http_answer_close(&answer);
@@ -156,7 +129,7 @@ int cli_info(const struct cli *cli, int argc, char **argv)
         return status;
     }
     struct http_call call = {.method = "GET", .path = "/v1/agent/self", .query = ""};
-    if (!agent_call(&options, &call, "Error querying agent", &answer, &status)) {
+    if (!cli_call(&options, &call, "Error querying agent", &answer, &status)) {
         return status;
     }
     if (json_parse(buf_view(&answer.body), &self, &why) != OK) {
@@ -173,12 +146,6 @@ int cli_info(const struct cli *cli, int argc, char **argv)
 
 /* --- members ------------------------------------------------------------------------------------
  */
-
-#define MEMBER_COLUMNS 8
-
-struct member_row {
-    char cells[MEMBER_COLUMNS][320];
-};
 
 static const char *member_status(const json_t *member)
 {
@@ -207,7 +174,7 @@ static void member_tags(json_t *tags, char *out, size_t len)
     free(names);
 }
 
-static void member_fill(const json_t *member, bool detailed, struct member_row *row)
+static void member_fill(const json_t *member, bool detailed, struct table_row *row)
 {
     const char *build = member_tag(member, "build");
     const char *role = member_tag(member, "role");
@@ -237,31 +204,14 @@ static void member_fill(const json_t *member, bool detailed, struct member_row *
                                       : "<default>");
 }
 
-static void table_print(const struct member_row *rows, size_t count, size_t columns)
-{
-    size_t widths[MEMBER_COLUMNS] = {0};
-    for (size_t i = 0; i < count; i++) {
-        for (size_t j = 0; j < columns; j++) {
-            size_t len = strlen(rows[i].cells[j]);
-            widths[j] = len > widths[j] ? len : widths[j];
-        }
-    }
-    for (size_t i = 0; i < count; i++) {
-        for (size_t j = 0; j + 1 < columns; j++) {
-            (void)printf("%-*s  ", (int)widths[j], rows[i].cells[j]);
-        }
-        (void)printf("%s\n", rows[i].cells[columns - 1]);
-    }
-}
-
 static int members_print(const json_t *members, const regex_t *status, bool detailed)
 {
-    static const struct member_row heads[2] = {
+    static const struct table_row heads[2] = {
         {{"Node", "Address", "Status", "Type", "Build", "Protocol", "DC", "Segment"}},
         {{"Node", "Address", "Status", "Tags"}},
     };
     size_t count = 1;
-    struct member_row *rows = calloc(json_array_size(members) + 1, sizeof *rows);
+    struct table_row *rows = calloc(json_array_size(members) + 1, sizeof *rows);
     if (rows == NULL) {
         return cli_fail("Error retrieving members: no memory");
     }
@@ -273,7 +223,7 @@ static int members_print(const json_t *members, const regex_t *status, bool deta
         }
     }
     if (count > 1) {
-        table_print(rows, count, detailed ? 4 : MEMBER_COLUMNS);
+        table_print(rows, count, detailed ? 4 : TABLE_COLUMNS_MAX);
     }
     free(rows);
     return count > 1 ? 0 : 2;
@@ -314,7 +264,7 @@ int cli_members(const struct cli *cli, int argc, char **argv)
     }
     struct http_call call = {
         .method = "GET", .path = "/v1/agent/members", .query = wan ? "wan=1" : "segment=_all"};
-    if (agent_call(&options, &call, "Error retrieving members", &answer, &status)) {
+    if (cli_call(&options, &call, "Error retrieving members", &answer, &status)) {
         if (json_parse(buf_view(&answer.body), &members, &why) != OK) {
             status = cli_fail("Error retrieving members: %s", why.text);
         } else {

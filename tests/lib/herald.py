@@ -411,7 +411,8 @@ class Server:
     def command(self):
         mode = ["-dev"]
         if self.data_dir:
-            mode = ["-server", "-bootstrap", "-bind=127.0.0.1", "-data-dir=" + self.data_dir]
+            mode = ["-server", "-bootstrap", "-bind=127.0.0.1", "-server-port=0",
+                    "-serf-lan-port=0", "-data-dir=" + self.data_dir]
         if self.config:
             mode.append("-config-file=" + self.config)
         return self.wrap + [program(), "agent"] + mode + ["-http-port=%d" % self.port] + self.args

@@ -34,7 +34,7 @@ MS_RDONLY, MS_REMOUNT, MNT_DETACH = 1, 32, 2
 
 def agent(data):
     return ["agent", "-server", "-bootstrap", "-bind=127.0.0.1", "-data-dir=" + data,
-            "-http-port=%d" % herald.free_port()]
+            "-server-port=0", "-serf-lan-port=0", "-http-port=%d" % herald.free_port()]
 
 
 def mount(path, flags=0, options="size=96m"):

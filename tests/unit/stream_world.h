@@ -31,6 +31,8 @@ struct world {
     uint64_t published; /* of the last batch */
     struct view *view;
     struct stream *stream;
+    const char *epoch;
+    struct stream_confirm *confirm;                 /* a question that waits for its answer */
     void (*on_batch)(const struct change_batch *b); /* sees each batch before the stream does */
 };
 
@@ -73,9 +75,24 @@ static inline struct view *world_view(void *ctx)
     return ((struct world *)ctx)->view;
 }
 
+static inline const char *world_epoch(void *ctx, const struct view *v)
+{
+    (void)v;
+    const struct world *w = ctx;
+    return w->epoch;
+}
+
+static inline void world_confirm(void *ctx, struct stream_confirm *c)
+{
+    struct world *w = ctx;
+    cr_assert_null(w->confirm);
+    w->confirm = c;
+}
+
 static inline void world_open(struct world *w, uint64_t seed)
 {
-    *w = (struct world){.env = {.ops = &WORLD_ENV}, .now_ms = 1000, .dice = seed};
+    *w = (struct world){
+        .env = {.ops = &WORLD_ENV}, .now_ms = 1000, .dice = seed, .epoch = WORLD_EPOCH};
     struct reason why = {{0}};
     log_set_level(LOG_ERROR);
     timers_init(&w->env.timers);
@@ -86,7 +103,8 @@ static inline void world_open(struct world *w, uint64_t seed)
         .env = &w->env,
         .ctx = w,
         .view = world_view,
-        .epoch = WORLD_EPOCH,
+        .epoch = world_epoch,
+        .confirm = world_confirm,
         .node_name = "n1",
     };
     w->stream = stream_new(&host);
@@ -152,6 +170,28 @@ static inline void world_delete_prefix(struct world *w, const char *prefix)
                        .type = COMMAND_KV_DELETE_PREFIX,
                        .kv_delete_prefix = {.prefix = bytes_of(prefix)},
                    });
+}
+
+/* The state is another one from now on: `s` at `index`, as a restored backup or the snapshot of a
+ * leader makes it. Takes `s`. */
+static inline void world_replace(struct world *w, struct state *s, uint64_t index)
+{
+    struct view *old = w->view;
+    struct state *was = w->state;
+    collect_close(&w->changes);
+    collect_init(&w->changes);
+    w->state = s;
+    w->index = index;
+    w->view = state_view(s);
+    struct change_batch *b = collect_finish(&w->changes, view_index(w->view), w->view);
+    b->after = w->published;
+    b->replaced = true;
+    w->published = b->through;
+    stream_publish(w->stream, b);
+    change_batch_unref(b);
+    view_unref(old);
+    world_turn(w);
+    state_close(was);
 }
 
 /* One batch of what was written since the last. */

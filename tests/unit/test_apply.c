@@ -350,3 +350,57 @@ Test(apply, skipped_indexes_are_not_missed)
     cr_assert_eq(bench_set(&b, S("a"), S("1")), OK);
     check_live(S("a"), "1", 20, 20);
 }
+
+/* --- autopilot ------------------------------------------------------------------------------- */
+
+static enum err autopilot_set(uint64_t trailing, bool check, uint64_t index)
+{
+    return bench_do(&b, (struct command){
+                            .type = COMMAND_AUTOPILOT_SET,
+                            .autopilot_set = {.autopilot = {.cleanup_dead_servers = true,
+                                                            .last_contact_threshold_ms = 1,
+                                                            .max_trailing_logs = trailing,
+                                                            .server_stabilization_ms = 2,
+                                                            .min_quorum = 3},
+                                              .check = check,
+                                              .index = index},
+                        });
+}
+
+static struct autopilot autopilot_look(enum err want)
+{
+    struct view *v = bench_view(&b);
+    struct autopilot a = {0};
+    cr_assert_eq(view_autopilot(v, &a), want);
+    view_unref(v);
+    return a;
+}
+
+/* What nobody has set is not there, and what was set comes back with its indexes. */
+Test(apply, autopilots_row_is_set_whole)
+{
+    (void)autopilot_look(ERR_NOT_FOUND);
+    cr_assert_eq(autopilot_set(7, false, 0), OK);
+    cr_assert_eq(autopilot_set(8, false, 0), OK);
+    struct autopilot a = autopilot_look(OK);
+    cr_assert(a.cleanup_dead_servers);
+    cr_assert_eq(a.last_contact_threshold_ms, 1);
+    cr_assert_eq(a.max_trailing_logs, 8);
+    cr_assert_eq(a.server_stabilization_ms, 2);
+    cr_assert_eq(a.min_quorum, 3);
+    cr_assert_eq(a.create_index, 1);
+    cr_assert_eq(a.modify_index, 2);
+    cr_assert_eq(b.collect.count, 0);
+}
+
+/* With a condition: 0 only makes it, an index only changes that very row. */
+Test(apply, autopilots_row_is_set_if_its_index_is_the_one_said)
+{
+    cr_assert_eq(autopilot_set(1, true, 5), ERR_CONFLICT);
+    (void)autopilot_look(ERR_NOT_FOUND);
+    cr_assert_eq(autopilot_set(2, true, 0), OK);
+    cr_assert_eq(autopilot_set(3, true, 0), ERR_CONFLICT);
+    cr_assert_eq(autopilot_set(4, true, 2), OK);
+    cr_assert_eq(autopilot_look(OK).max_trailing_logs, 4);
+    cr_assert_eq(autopilot_look(OK).create_index, 2);
+}

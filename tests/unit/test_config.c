@@ -289,9 +289,6 @@ Test(config, every_flag_names_a_key)
 
 Test(config, what_this_build_cannot_be_is_refused)
 {
-    LOAD("-server", "-data-dir=/x", "-bootstrap-expect=5");
-    cr_assert_eq(config_check_agent(config, &why), ERR_INVALID);
-    cr_assert_not_null(strstr(why.text, "clusters of more than one server"));
     LOAD("-data-dir=/x");
     cr_assert_eq(config_check_agent(config, &why), ERR_INVALID);
     cr_assert_not_null(strstr(why.text, "client agents"));
@@ -302,6 +299,149 @@ Test(config, what_this_build_cannot_be_is_refused)
     cr_assert_eq(config_check_agent(config, &why), ERR_INVALID);
     LOAD("-server", "-data-dir=/x", "-bootstrap-expect=1");
     cr_assert_eq(config_check_agent(config, &why), OK, "%s", why.text);
+}
+
+#define KEY "-encrypt=jvpf7z2li/R9GFlDoO7ZAi0HvRyXGUdGvedUYtuHQaw="
+
+/* The first user's five servers need nothing but a key and addresses to meet at. */
+Test(config, servers_that_meet_need_a_key_or_loopback)
+{
+    LOAD("-server", "-data-dir=/x", "-bootstrap-expect=5", "-advertise=10.0.0.1");
+    cr_assert_eq(config_check_agent(config, &why), ERR_INVALID);
+    cr_assert_not_null(strstr(why.text, "encrypt is not set"));
+    LOAD("-server", "-data-dir=/x", "-bootstrap-expect=5", "-advertise=10.0.0.1", KEY);
+    cr_assert_eq(config_check_agent(config, &why), OK, "%s", why.text);
+    LOAD("-server", "-data-dir=/x", "-bootstrap-expect=5", "-bind=127.0.0.2");
+    cr_assert_eq(config_check_agent(config, &why), OK, "%s", why.text);
+    cr_assert_str_eq(config->advertise_addr, "127.0.0.2");
+    LOAD("-server", "-data-dir=/x", "-bootstrap-expect=3", "-bind=127.0.0.2", "-serf-lan-port=-1");
+    cr_assert_eq(config_check_agent(config, &why), ERR_INVALID);
+    cr_assert_not_null(strstr(why.text, "ports.serf_lan is off"));
+    LOAD("-server", "-data-dir=/x", "-retry-join=10.0.0.2", "-advertise=10.0.0.1");
+    cr_assert_eq(config_check_agent(config, &why), ERR_INVALID);
+    LOAD("-server", "-data-dir=/x", "-retry-join=10.0.0.2", "-advertise=10.0.0.1", KEY);
+    cr_assert_eq(config_check_agent(config, &why), OK, "%s", why.text);
+}
+
+/* One server alone starts as it did before there were clusters, whatever its addresses. */
+Test(config, a_server_alone_needs_no_key_and_is_told_what_that_means)
+{
+    LOAD("-server", "-data-dir=/x", "-bootstrap-expect=1");
+    cr_assert_eq(config_check_agent(config, &why), OK, "%s", why.text);
+    cr_assert_not(config_gossips(config));
+    cr_assert(warned("gossip is off"));
+    good("{\"server\": true, \"bootstrap_expect\": 1, \"herald\": {\"gossip_allow_clear\": true}}");
+    cr_assert(config_gossips(config));
+    good("{\"server\": true, \"bootstrap_expect\": 4, \"bind_addr\": \"127.0.0.1\"}");
+    cr_assert(warned("even number"));
+}
+
+Test(config, the_private_address_is_chosen_if_it_is_the_only_one)
+{
+    static const char *const one[] = {"127.0.0.1", "8.8.8.8", "172.31.255.1"};
+    static const char *const none[] = {"127.0.0.1", "172.32.0.1", "100.128.0.1", "11.0.0.1"};
+    static const char *const several[] = {"10.0.0.1", "192.168.3.4"};
+    static const char *const twice[] = {"100.64.0.1", "100.64.0.1"};
+    cr_assert_str_eq(config_private_address(one, 3, &why), "172.31.255.1");
+    cr_assert_str_eq(config_private_address(twice, 2, &why), "100.64.0.1");
+    cr_assert_null(config_private_address(none, 4, &why));
+    cr_assert_not_null(strstr(why.text, "no private IPv4 address"));
+    cr_assert_null(config_private_address(several, 2, &why));
+    cr_assert_not_null(strstr(why.text, "(10.0.0.1, 192.168.3.4)"));
+}
+
+Test(config, names_to_join_add_up_and_are_checked)
+{
+    file("a.json", "{\"retry_join\": [\"a\", \"b:1\"], \"retry_interval\": \"5s\","
+                   " \"retry_max\": 3}");
+    char flag[160];
+    snprintf(flag, sizeof flag, "-config-dir=%s", dir);
+    LOAD(flag, "-retry-join", "c", "-retry-join=[::1]:8301", "-join=d");
+    cr_assert_eq(config->retry_join.count, 4);
+    cr_assert_str_eq(config->retry_join.items[1], "b:1");
+    cr_assert_str_eq(config->retry_join.items[3], "[::1]:8301");
+    cr_assert_eq(config->start_join.count, 1);
+    cr_assert_eq(config->retry_interval_ms, 5000);
+    cr_assert_eq(config->retry_max, 3);
+    bad("{\"retry_join\": [\"provider=aws tag_key=a tag_value=b\"]}",
+        "retry_join: \"provider=aws tag_key=a tag_value=b\" asks a cloud for its machines, which "
+        "this build cannot yet: write addresses or names");
+    bad("{\"start_join\": \"a:b\"}",
+        "start_join: \"a:b\" is no address: the port is a number from 1 to 65535");
+}
+
+Test(config, an_address_to_join_is_a_host_and_perhaps_a_port)
+{
+    static const struct {
+        const char *text;
+        const char *host; /* NULL: refused */
+        uint16_t port;
+    } cases[] = {
+        {"10.0.0.1", "10.0.0.1", 0},
+        {"10.0.0.1:8301", "10.0.0.1", 8301},
+        {"a.example", "a.example", 0},
+        {"a.example:1", "a.example", 1},
+        {"::1", "::1", 0},
+        {"[::1]", "::1", 0},
+        {"[fe80::1]:65535", "fe80::1", 65535},
+        {"", NULL, 0},
+        {":8301", NULL, 0},
+        {"a:", NULL, 0},
+        {"a:0", NULL, 0},
+        {"a:65536", NULL, 0},
+        {"a:-1", NULL, 0},
+        {"a b", NULL, 0},
+        {"[::1", NULL, 0},
+        {"[::1]x", NULL, 0},
+        {"http://a", NULL, 0},
+        {"{{ GetPrivateIP }}", NULL, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct join_address address = {.port = 7};
+        enum err e = join_address_parse(cases[i].text, &address, &why);
+        cr_assert_eq(e, cases[i].host == NULL ? ERR_INVALID : OK, "%s", cases[i].text);
+        if (e == OK) {
+            cr_assert_str_eq(address.host, cases[i].host);
+            cr_assert_eq(address.port, cases[i].port, "%s", cases[i].text);
+        }
+    }
+}
+
+Test(config, the_key_is_checked_and_never_repeated)
+{
+    static const char *const wrong[] = {"x", "c2hvcnQ=", "jvpf7z2li/R9GFlDoO7ZAi0HvRyXGUdG",
+                                        "jvpf7z2li/R9GFlDoO7ZAi0HvRyXGUdGvedUYtuHQawA"};
+    char text[160];
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        snprintf(text, sizeof text, "{\"encrypt\": \"%s\"}", wrong[i]);
+        cr_assert_eq(validate(text), i == 2 ? OK : ERR_INVALID, "%s", wrong[i]);
+        cr_assert(i == 2 || strcmp(why.text, "encrypt: expected 16, 24 or 32 bytes in base64, as "
+                                             "`keygen` prints them") == 0,
+                  "%s", why.text);
+    }
+    good("{\"encrypt\": \"AAAAAAAAAAAAAAAAAAAAAA==\", \"encrypt_verify_incoming\": false}");
+    cr_assert(warned("encrypt_verify_incoming"));
+}
+
+Test(config, cluster_keys_have_consuls_bounds)
+{
+    good("{\"server\": true, \"performance\": {\"raft_multiplier\": 5, \"leave_drain_time\": "
+         "\"1s\"},"
+         " \"autopilot\": {\"cleanup_dead_servers\": false, \"last_contact_threshold\": \"1s\","
+         " \"max_trailing_logs\": 9, \"min_quorum\": 3, \"server_stabilization_time\": \"2s\"},"
+         " \"leave_on_terminate\": true, \"reconnect_timeout\": \"8h\"}");
+    cr_assert_eq(config->raft_multiplier, 5);
+    cr_assert_eq(config->leave_drain_ms, 1000);
+    cr_assert_not(config->autopilot_cleanup);
+    cr_assert_eq(config->autopilot_contact_ms, 1000);
+    cr_assert_eq(config->autopilot_trailing, 9);
+    cr_assert_eq(config->autopilot_min_quorum, 3);
+    cr_assert_eq(config->autopilot_stable_ms, 2000);
+    cr_assert(config->leave_on_terminate && config->skip_leave_on_interrupt);
+    bad("{\"reconnect_timeout\": \"7h\"}", ": reconnect_timeout: must be from 28800000 to "
+                                           "31536000000 ms, got 25200000 ms");
+    bad("{\"performance\": {\"raft_multiplier\": 11}}",
+        ": performance.raft_multiplier: must be from 1 to 10, got 11");
 }
 
 Test(config, a_reload_changes_what_may_change_and_warns_of_the_rest)

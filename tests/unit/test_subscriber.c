@@ -204,7 +204,7 @@ Test(subscriber, shutdown_says_bye_to_everybody)
     struct tap *sse = tap_open(&w, OUTLET_SSE, "");
     tap_skip(ws);
     tap_skip(sse);
-    stream_shutdown(w.stream, 500);
+    stream_shutdown(w.stream, 500, NULL);
     json_t *m = tap_expect_type(ws, "bye");
     cr_assert_eq(json_u64_of(m, "code"), 1001);
     cr_assert_leq(json_u64_of(m, "retry_ms"), 500);

@@ -399,7 +399,7 @@ Test(watch, shutdown_answers_everybody_with_what_is_known)
     struct client c = {0};
     world_put(&w, "a", "1");
     client_wait(&c, WATCH_KV_KEY, "a", 1, 60000);
-    stream_shutdown(w.stream, 0);
+    stream_shutdown(w.stream, 0, NULL);
     cr_assert_eq(c.answers, 1);
     cr_assert_eq(c.status, OK);
     cr_assert_eq(c.index, 1);

@@ -1,0 +1,263 @@
+/* Names and addresses of agents -> literal addresses -> gossip. Names are resolved on a thread of
+ * their own: a slow resolver must not delay a probe's answer. */
+#include "core/agent/members_priv.h"
+#include "core/base/check.h"
+#include "core/base/limit.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define JOIN_ADDRESS_LEN 80
+
+/* One try: it goes to the resolver's thread and back, then to gossip. */
+struct join_job {
+    struct list link;
+    struct mail mail;
+    struct members *members;
+    bool away; /* the resolver's thread has it */
+    struct join_address names[CONFIG_TEXTS_MAX];
+    size_t name_count;
+    char addresses[JOIN_ADDRESSES_MAX][JOIN_ADDRESS_LEN];
+    size_t address_count;
+    size_t own; /* of them this very agent, left out */
+    struct reason why;
+    struct members_order *order; /* NULL: the configuration's own */
+    bool start;                  /* start_join, else retry_join */
+};
+
+/* --- resolving, on its thread ------------------------------------------------------------------
+ */
+
+static void job_add(struct join_job *job, const char *ip, uint16_t port)
+{
+    const struct config *c = job->members->options.config;
+    if (port == 0) {
+        port = (uint16_t)(c->serf_lan_port > 0 ? c->serf_lan_port : SERF_LAN_PORT);
+    }
+    if (port == c->serf_lan_port && strcmp(ip, c->advertise_addr) == 0) {
+        job->own++;
+        return;
+    }
+    if (job->address_count < JOIN_ADDRESSES_MAX) {
+        (void)snprintf(job->addresses[job->address_count++], JOIN_ADDRESS_LEN,
+                       strchr(ip, ':') != NULL ? "[%s]:%u" : "%s:%u", ip, port);
+    }
+}
+
+static void job_resolve(struct join_job *job, const struct join_address *name)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    struct addrinfo *found = NULL;
+    int e = getaddrinfo(name->host, NULL, &hints, &found);
+    if (e != 0) {
+        if (job->why.text[0] == '\0') {
+            reason_set(&job->why, "%s: %s", name->host, gai_strerror(e));
+        }
+        return;
+    }
+    for (struct addrinfo *at = found; at != NULL; at = at->ai_next) {
+        char ip[NI_MAXHOST];
+        if (getnameinfo(at->ai_addr, at->ai_addrlen, ip, sizeof ip, NULL, 0, NI_NUMERICHOST) == 0) {
+            job_add(job, ip, name->port);
+        }
+    }
+    freeaddrinfo(found);
+}
+
+static void job_resolved(struct mail *mail);
+
+static void job_on_resolver(struct mail *mail)
+{
+    struct join_job *job = LIST_OWNER(mail, struct join_job, mail);
+    for (size_t i = 0; i < job->name_count; i++) {
+        job_resolve(job, &job->names[i]);
+    }
+    job->mail = (struct mail){.deliver = job_resolved};
+    mailbox_post(loop_mailbox(job->members->options.loop), &job->mail);
+}
+
+static bool is_literal(const char *host)
+{
+    unsigned char ip[16];
+    return inet_pton(AF_INET, host, ip) == 1 || inet_pton(AF_INET6, host, ip) == 1;
+}
+
+static void job_start(struct join_job *job)
+{
+    struct members *m = job->members;
+    bool names = false;
+    for (size_t i = 0; i < job->name_count; i++) {
+        names = names || !is_literal(job->names[i].host);
+    }
+    job->away = names;
+    if (!names) {
+        for (size_t i = 0; i < job->name_count; i++) {
+            job_add(job, job->names[i].host, job->names[i].port);
+        }
+        job_resolved(&job->mail);
+        return;
+    }
+    if (m->resolver == NULL) {
+        m->resolver = loop_new("resolver");
+        loop_start(m->resolver);
+    }
+    job->mail = (struct mail){.deliver = job_on_resolver};
+    mailbox_post(loop_mailbox(m->resolver), &job->mail);
+}
+
+/* --- joining ------------------------------------------------------------------------------------
+ */
+
+static struct join_job *job_new(struct members *m)
+{
+    struct join_job *job = mem_zalloc(1, sizeof *job);
+    job->members = m;
+    list_append(&m->jobs, &job->link);
+    return job;
+}
+
+static void job_free(struct join_job *job)
+{
+    list_remove(&job->link);
+    free(job);
+}
+
+static void order_joined(struct join_job *job, size_t joined, const char *why)
+{
+    struct members_order *o = job->order;
+    if (joined == 0 && job->own == 0) {
+        reason_set(&o->why, "1 error occurred:\n\t* Failed to join %s: %s\n\n", job->names[0].host,
+                   why);
+        members_answer(o, ERR_IO);
+    } else {
+        members_answer(o, OK);
+    }
+}
+
+/* What the configuration asked for, at the start or again and again. */
+static void own_joined(struct join_job *job, size_t joined, const char *why)
+{
+    struct members *m = job->members;
+    const struct config *c = m->options.config;
+    if (joined > 0 || job->own == job->name_count) {
+        log_line(LOG_MEMBERS_JOINED, "agents=%zu", joined);
+        return;
+    }
+    if (job->start) {
+        struct reason said;
+        reason_set(&said, "start_join: none of the agents could be joined: %s", why);
+        m->options.failed(m->options.ctx, said.text);
+        return;
+    }
+    m->tries++;
+    log_line(LOG_MEMBERS_JOIN_FAILED, "try=%llu why=\"%s\"", (unsigned long long)m->tries, why);
+    if (c->retry_max > 0 && m->tries >= c->retry_max) {
+        m->options.failed(m->options.ctx, "retry_join: retry_max tries were made, none succeeded");
+        return;
+    }
+    env_timer_start(members_env(m), &m->retry, c->retry_interval_ms);
+}
+
+static void job_joined(void *ctx, size_t joined, const char *why)
+{
+    struct join_job *job = ctx;
+    const char *said = why != NULL && why[0] != '\0' ? why : job->why.text;
+    if (job->order != NULL) {
+        order_joined(job, joined, said);
+    } else {
+        own_joined(job, joined, said);
+    }
+    job_free(job);
+}
+
+static void job_resolved(struct mail *mail)
+{
+    struct join_job *job = LIST_OWNER(mail, struct join_job, mail);
+    struct members *m = job->members;
+    const char *addresses[JOIN_ADDRESSES_MAX];
+    job->away = false;
+    if (m->gossip == NULL) {
+        return; /* closing: join_close() frees it */
+    }
+    for (size_t i = 0; i < job->address_count; i++) {
+        addresses[i] = job->addresses[i];
+    }
+    if (job->address_count == 0) {
+        job_joined(job, 0, job->why.text);
+    } else {
+        gossip_join(m->gossip, addresses, job->address_count, job_joined, job);
+    }
+}
+
+void join_order(struct members *m, struct members_order *o)
+{
+    struct join_address address;
+    if (join_address_parse(o->text, &address, &o->why) != OK) {
+        struct reason said = o->why;
+        reason_set(&o->why, "1 error occurred:\n\t* Failed to join: %s\n\n", said.text);
+        members_answer(o, ERR_INVALID);
+        return;
+    }
+    struct join_job *job = job_new(m);
+    job->order = o;
+    job->names[job->name_count++] = address;
+    job_start(job);
+}
+
+static void join_configured(struct members *m, const struct config_texts *texts, bool start)
+{
+    struct join_job *job = job_new(m);
+    job->start = start;
+    for (size_t i = 0; i < texts->count; i++) {
+        struct reason why;
+        enum err e = join_address_parse(texts->items[i], &job->names[job->name_count], &why);
+        CHECK(e == OK);
+        job->name_count++;
+    }
+    job_start(job);
+}
+
+static void join_on_retry(struct timer *t)
+{
+    struct members *m = LIST_OWNER(t, struct members, retry);
+    const struct config *c = m->options.config;
+    if (m->tries == 0 && c->start_join.count > 0) {
+        join_configured(m, &c->start_join, true);
+    }
+    if (c->retry_join.count > 0) {
+        join_configured(m, &c->retry_join, false);
+    }
+}
+
+void join_open(struct members *m)
+{
+    env_timer_init(members_env(m), &m->retry, join_on_retry);
+    /* In the loop's first turn: by then there is gossip. */
+    if (config_gossips(m->options.config)) {
+        env_timer_start(members_env(m), &m->retry, 0);
+    }
+}
+
+void join_close(struct members *m)
+{
+    timer_stop(&m->retry);
+    if (m->resolver != NULL) {
+        loop_stop(m->resolver);
+        loop_join(m->resolver);
+        /* What it has just sent back is taken while its owner is still there. */
+        loop_drain(m->options.loop);
+        loop_free(m->resolver);
+    }
+    while (!list_empty(&m->jobs)) {
+        struct join_job *job = LIST_OWNER(m->jobs.next, struct join_job, link);
+        if (job->order != NULL) {
+            members_answer(job->order, ERR_CLOSED);
+        }
+        job_free(job);
+    }
+}

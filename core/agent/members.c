@@ -1,0 +1,401 @@
+#include "core/agent/members_priv.h"
+
+#include "core/base/check.h"
+#include "core/base/limit.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/version.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- tags --------------------------------------------------------------------------------------
+ */
+
+void members_tag(struct members *m, const char *name, const char *format, ...)
+{
+    va_list args;
+    CHECK(m->tag_count < GOSSIP_TAGS_MAX);
+    struct gossip_tag *tag = &m->tags[m->tag_count++];
+    (void)snprintf(tag->name, sizeof tag->name, "%s", name);
+    va_start(args, format);
+    (void)vsnprintf(tag->value, sizeof tag->value, format, args);
+    va_end(args);
+}
+
+void members_untag(struct members *m, const char *name)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < m->tag_count; i++) {
+        if (strcmp(m->tags[i].name, name) != 0) {
+            m->tags[kept++] = m->tags[i];
+        }
+    }
+    if (kept == m->tag_count) {
+        return;
+    }
+    m->tag_count = kept;
+    if (m->gossip != NULL && gossip_set_tags(m->gossip, m->tags, m->tag_count) != OK) {
+        log_line(LOG_MEMBERS_TAGS, "count=%zu", m->tag_count);
+    }
+}
+
+/* Where the others' clients may go instead of here: a tag of Herald's own. */
+static void members_tag_http(struct members *m)
+{
+    const struct config *c = m->options.config;
+    for (size_t i = 0; i < c->http_count; i++) {
+        const struct front_listen *listen = &c->http[i];
+        bool any = strcmp(listen->address, "0.0.0.0") == 0 || strcmp(listen->address, "::") == 0;
+        const char *host = any ? c->advertise_addr : listen->address;
+        /* On one's own loopback address it is of use only to who gossips there too. */
+        bool near = strcmp(listen->address, c->advertise_addr) == 0;
+        bool loopback = strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0;
+        if (listen->port > 0 && (near || !loopback)) {
+            members_tag(m, "http", strchr(host, ':') != NULL ? "[%s]:%u" : "%s:%u", host,
+                        listen->port);
+            return;
+        }
+    }
+}
+
+/* Their names and forms are what clients of Consul read. */
+static void members_make_tags(struct members *m)
+{
+    const struct config *c = m->options.config;
+    const char *colon = strrchr(m->rpc_address, ':');
+    members_tag(m, "role", "consul");
+    members_tag(m, "dc", "%s", c->datacenter);
+    members_tag(m, "id", "%s", m->options.node_id);
+    members_tag(m, "port", "%s", colon == NULL ? "" : colon + 1);
+    members_tag(m, "build", CONSUL_API_VERSION ":");
+    members_tag(m, "herald", HERALD_VERSION);
+    members_tag(m, "segment", "%s", "");
+    members_tag(m, "acls", "0");
+    members_tag(m, "raft_vsn", "3");
+    members_tag(m, "vsn", "2");
+    members_tag(m, "vsn_min", "2");
+    members_tag(m, "vsn_max", "3");
+    members_tag_http(m);
+    if (c->bootstrap || c->bootstrap_expect == 1) {
+        members_tag(m, "bootstrap", "1");
+    }
+}
+
+static void member_make_self(const struct members *m, struct gossip_member *ret_member)
+{
+    const struct config *c = m->options.config;
+    *ret_member = (struct gossip_member){
+        .port = (uint16_t)(c->serf_lan_port > 0 ? c->serf_lan_port : 0),
+        .status = GOSSIP_ALIVE,
+        .self = true,
+        .tag_count = m->tag_count,
+    };
+    (void)snprintf(ret_member->name, sizeof ret_member->name, "%s", c->node_name);
+    (void)snprintf(ret_member->address, sizeof ret_member->address, "%s", c->advertise_addr);
+    memcpy(ret_member->tags, m->tags, sizeof m->tags);
+}
+
+/* --- what gossip says ----------------------------------------------------------------------------
+ */
+
+bool member_is_server(const struct members *m, const struct gossip_member *g)
+{
+    const char *role = gossip_tag(g, "role");
+    const char *dc = gossip_tag(g, "dc");
+    const char *id = gossip_tag(g, "id");
+    const char *port = gossip_tag(g, "port");
+    return role != NULL && strcmp(role, "consul") == 0 && dc != NULL &&
+           strcmp(dc, m->options.config->datacenter) == 0 && id != NULL &&
+           store_server_id(id) != 0 && port != NULL;
+}
+
+static void members_on_changed(void *ctx, const struct gossip_member *g)
+{
+    struct members *m = ctx;
+    if (member_is_server(m, g) && !g->self) {
+        const char *id = gossip_tag(g, "id");
+        if (g->status == GOSSIP_LEFT) {
+            store_server_gone(m->options.store, id);
+        } else {
+            char address[STORE_ADDRESS_MAX];
+            (void)snprintf(address, sizeof address,
+                           strchr(g->address, ':') != NULL ? "[%s]:%s" : "%s:%s", g->address,
+                           gossip_tag(g, "port"));
+            store_server_seen(m->options.store, id, address);
+        }
+    }
+    /* Not before gossip_open() has returned. */
+    if (m->gossip != NULL) {
+        found_look(m);
+        if (m->options.changed != NULL) {
+            m->options.changed(m->options.ctx);
+        }
+    }
+}
+
+static void members_on_reaped(void *ctx, const struct gossip_member *g)
+{
+    struct members *m = ctx;
+    if (member_is_server(m, g) && !g->self) {
+        store_server_gone(m->options.store, gossip_tag(g, "id"));
+    }
+    if (m->options.changed != NULL) {
+        m->options.changed(m->options.ctx);
+    }
+}
+
+/* --- orders -------------------------------------------------------------------------------------
+ */
+
+static void order_answered(struct mail *mail)
+{
+    struct members_order *o = LIST_OWNER(mail, struct members_order, mail);
+    o->done(o);
+}
+
+void members_answer(struct members_order *o, enum err status)
+{
+    o->status = status;
+    o->mail = (struct mail){.deliver = order_answered};
+    mailbox_post(loop_mailbox(o->loop), &o->mail);
+}
+
+static void order_list(struct members *m, struct members_order *o)
+{
+    o->count = m->gossip == NULL ? 1 : gossip_count(m->gossip);
+    o->members = mem_zalloc(o->count, sizeof *o->members);
+    if (m->gossip == NULL) {
+        member_make_self(m, &o->members[0]);
+    }
+    for (size_t i = 0; m->gossip != NULL && i < o->count; i++) {
+        o->members[i] = *gossip_at(m->gossip, i);
+    }
+    members_answer(o, OK);
+}
+
+static void order_force_leave(struct members *m, struct members_order *o)
+{
+    enum err e = gossip_force_leave(m->gossip, o->text, o->prune);
+    if (e == ERR_NOT_FOUND) {
+        reason_set(&o->why, "agent: No node found with name '%s'", o->text);
+    } else if (e != OK) {
+        reason_set(&o->why, "agent: %s: %s", o->text, err_text(e));
+    }
+    members_answer(o, e);
+}
+
+static void order_key_done(void *ctx, const struct gossip_key_result *result)
+{
+    struct members_order *o = ctx;
+    o->keys = *result;
+    if (result->failed > 0 || result->error[0] != '\0') {
+        reason_set(&o->why, "%u/%u nodes reported failure: %s", result->failed, result->members,
+                   result->error);
+        members_answer(o, ERR_CONFLICT);
+    } else if (result->answered < result->members) {
+        reason_set(&o->why, "%u/%u nodes reported success", result->answered, result->members);
+        members_answer(o, ERR_TIMEOUT);
+    } else {
+        members_answer(o, OK);
+    }
+}
+
+static void order_key(struct members *m, struct members_order *o)
+{
+    if (!gossip_encrypted(m->gossip)) {
+        reason_set(&o->why, "Keyring is empty (encryption not enabled)");
+        members_answer(o, ERR_DENIED);
+        return;
+    }
+    gossip_key(m->gossip, o->key_order, o->key_order == GOSSIP_KEY_LIST ? NULL : o->text,
+               order_key_done, o);
+}
+
+static void order_left(void *ctx)
+{
+    members_answer(ctx, OK);
+}
+
+static void members_on_order(struct mail *mail)
+{
+    struct members_order *o = LIST_OWNER(mail, struct members_order, mail);
+    struct members *m = o->owner;
+    if (m->closing) {
+        members_answer(o, ERR_CLOSED);
+        return;
+    }
+    if (o->verb == MEMBERS_LIST) {
+        order_list(m, o);
+        return;
+    }
+    if (o->verb == MEMBERS_LEAVE) {
+        members_leave(m, order_left, o);
+        return;
+    }
+    if (m->gossip == NULL) {
+        reason_set(&o->why, o->verb == MEMBERS_KEY
+                                ? "Keyring is empty (encryption not enabled)"
+                                : "this agent does not gossip: it was started without encrypt "
+                                  "and without herald.gossip_allow_clear");
+        members_answer(o, ERR_DENIED);
+        return;
+    }
+    switch (o->verb) {
+    case MEMBERS_JOIN:
+        join_order(m, o);
+        break;
+    case MEMBERS_FORCE_LEAVE:
+        order_force_leave(m, o);
+        break;
+    case MEMBERS_KEY:
+        order_key(m, o);
+        break;
+    case MEMBERS_LIST:
+    case MEMBERS_LEAVE:
+        break;
+    }
+}
+
+void members_order(struct members *m, struct loop *from, struct members_order *o)
+{
+    CHECK(o->done != NULL);
+    o->owner = m;
+    o->loop = from;
+    o->status = OK;
+    o->why.text[0] = '\0';
+    o->members = NULL;
+    o->count = 0;
+    o->mail = (struct mail){.deliver = members_on_order};
+    mailbox_post(loop_mailbox(m->options.loop), &o->mail);
+}
+
+void members_order_close(struct members_order *o)
+{
+    free(o->members);
+    o->members = NULL;
+    o->count = 0;
+}
+
+/* --- life ---------------------------------------------------------------------------------------
+ */
+
+static char *members_path(const struct config *c, const char *name)
+{
+    if (c->data_dir == NULL) {
+        return NULL;
+    }
+    struct buf path;
+    size_t len = 0;
+    buf_init(&path, KIB(8));
+    enum err e = buf_printf(&path, "%s/%s", c->data_dir, name);
+    CHECK(e == OK);
+    buf_put_char(&path, '\0');
+    return buf_take(&path, &len);
+}
+
+static enum err members_open_gossip(struct members *m, struct reason *why)
+{
+    const struct config *c = m->options.config;
+    char *keyring = members_path(c, "gossip-keyring");
+    char *known = members_path(c, "gossip-members");
+    const char *keys[1] = {c->encrypt};
+    struct gossip_options options = {
+        .loop = m->options.loop,
+        .name = c->node_name,
+        .bind_address = c->bind_addr,
+        .bind_port = (uint16_t)c->serf_lan_port,
+        .advertise_address = c->advertise_addr,
+        .tags = m->tags,
+        .tag_count = m->tag_count,
+        .keys = keys,
+        .key_count = c->encrypt != NULL ? 1 : 0,
+        .allow_clear = c->gossip_allow_clear,
+        .keyring_path = keyring,
+        .members_path = known,
+        .rejoin_after_leave = c->rejoin_after_leave,
+        .reconnect_ms = c->reconnect_ms,
+        .ctx = m,
+        .changed = members_on_changed,
+        .reaped = members_on_reaped,
+    };
+    enum err e = gossip_open(&options, &m->gossip, why);
+    if (e == ERR_IN_USE && c->dev) {
+        /* Several of them on one machine are no mistake. */
+        options.bind_port = 0;
+        e = gossip_open(&options, &m->gossip, why);
+    }
+    free(keyring);
+    free(known);
+    return e;
+}
+
+enum err members_open(const struct members_options *options,
+                      struct members **ret_members,
+                      struct reason *why)
+{
+    struct members *m = mem_zalloc(1, sizeof *m);
+    m->options = *options;
+    list_init(&m->jobs);
+    list_init(&m->leavers);
+    (void)snprintf(m->rpc_address, sizeof m->rpc_address, "%s", store_address(options->store));
+    members_make_tags(m);
+    found_open(m);
+    leave_open(m);
+    join_open(m);
+    enum err e = config_gossips(options->config) ? members_open_gossip(m, why) : OK;
+    if (e != OK) {
+        members_stop(m);
+        members_close(m);
+        return e;
+    }
+    found_look(m);
+    *ret_members = m;
+    return OK;
+}
+
+void members_stop(struct members *m)
+{
+    if (m == NULL) {
+        return;
+    }
+    m->closing = true;
+    found_close(m);
+    timer_stop(&m->leave_timer);
+    gossip_close(m->gossip);
+    m->gossip = NULL;
+    join_close(m);
+}
+
+void members_close(struct members *m)
+{
+    if (m == NULL) {
+        return;
+    }
+    CHECK(m->closing);
+    CHECK(!m->removing);
+    leave_close(m);
+    free(m);
+}
+
+struct gossip *members_gossip(const struct members *m)
+{
+    return m->gossip;
+}
+
+bool members_hint(const struct members *m, char ret_address[MEMBERS_HINT_LEN])
+{
+    size_t count = m->gossip == NULL ? 0 : gossip_count(m->gossip);
+    /* Not the same one for all who leave at one time. */
+    size_t first = env_random_below(members_env(m), count);
+    for (size_t i = 0; i < count; i++) {
+        const struct gossip_member *g = gossip_at(m->gossip, (first + i) % count);
+        const char *http = gossip_tag(g, "http");
+        if (!g->self && g->status == GOSSIP_ALIVE && member_is_server(m, g) && http != NULL) {
+            (void)snprintf(ret_address, MEMBERS_HINT_LEN, "%s", http);
+            return true;
+        }
+    }
+    return false;
+}

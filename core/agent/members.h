@@ -1,0 +1,90 @@
+/* This agent among the others: gossip, joining, founding the cluster, leaving it; and the orders by
+ * which other threads ask for any of it.
+ *
+ * Life     members_open() -> the loop runs -> members_leave(), perhaps -> the loop has stopped ->
+ *          members_stop() -> the store is closed, and what it had for the loop is taken ->
+ *          members_close().
+ * Owner    an order's memory is the caller's until `done`; what `done` finds in `members` goes with
+ *          members_order_close().
+ * Errors   as said at each function and order.
+ * Threads  members_order() from any loop; all else the main loop's.
+ */
+#ifndef CORE_AGENT_MEMBERS_H
+#define CORE_AGENT_MEMBERS_H
+
+#include "core/config.h"
+#include "core/gossip/gossip.h"
+#include "store/store.h"
+
+struct members;
+
+struct members_options {
+    struct loop *loop;
+    const struct config *config; /* constant while the agent runs */
+    struct store *store;
+    const char *node_id;
+    void *ctx;
+    /* Joining failed for good: the agent is to end with this sentence. */
+    void (*failed)(void *ctx, const char *why);
+    /* A member came, changed or was reaped; NULL: nobody is told. */
+    void (*changed)(void *ctx);
+};
+
+/* Gossips and joins as the configuration says; an agent that does not gossip has itself as its only
+ * member. ERR_DENIED, ERR_IN_USE and others of gossip_open(). */
+enum err members_open(const struct members_options *options,
+                      struct members **ret_members,
+                      struct reason *why) ERR_MUST_USE;
+/* Nothing is asked of the store or said to others any more; orders get ERR_CLOSED. NULL is allowed.
+ */
+void members_stop(struct members *m);
+/* NULL is allowed. */
+void members_close(struct members *m);
+
+/* NULL: this agent does not gossip. Borrowed. */
+struct gossip *members_gossip(const struct members *m);
+/* Another server's HTTP address, as it told by its tag; false if none is known. */
+#define MEMBERS_HINT_LEN 128
+bool members_hint(const struct members *m, char ret_address[MEMBERS_HINT_LEN]);
+
+/* Out of the voters, then out of the gossip, then the drain time for those who still ask; `done`
+ * comes once. Asked again, it is the same good-bye. */
+void members_leave(struct members *m, void (*done)(void *ctx), void *ctx);
+
+/* --- orders from other threads ------------------------------------------------------------------
+ */
+
+enum members_verb {
+    MEMBERS_LIST,
+    MEMBERS_JOIN,        /* `text`: host or host:port */
+    MEMBERS_FORCE_LEAVE, /* `text`: the node's name; `prune` */
+    MEMBERS_KEY,         /* `key_order`, `text`: the key, but for LIST */
+    MEMBERS_LEAVE,       /* done when it has left; stopping is the caller's */
+};
+
+struct members_order {
+    /* On the loop it came from. OK; or a sentence in `why`: ERR_INVALID, ERR_NOT_FOUND (no such
+     * node), ERR_IO (joined nobody), ERR_DENIED (no gossip, or no keys). */
+    void (*done)(struct members_order *o);
+    void *ctx; /* the caller's */
+    enum members_verb verb;
+    char text[JOIN_HOST_LEN + 16];
+    bool prune;
+    enum gossip_key_order key_order;
+    /* read-only, in `done` */
+    enum err status;
+    struct reason why;
+    struct gossip_member *members; /* LIST: copies, by name */
+    size_t count;
+    struct gossip_key_result keys; /* KEY */
+    /* private */
+    struct mail mail;
+    struct members *owner;
+    struct loop *loop;
+};
+
+void members_order(struct members *m, struct loop *from, struct members_order *o);
+/* Frees what `done` was given. */
+void members_order_close(struct members_order *o);
+
+#endif

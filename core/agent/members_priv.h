@@ -1,0 +1,83 @@
+/* What the files of core/agent share: members.c has the gossip and the orders, join.c names and
+ * joins, found.c founds the cluster, leave.c says good-bye.
+ *
+ * Threads  the main loop's; join.c resolves names on a thread of its own.
+ */
+#ifndef CORE_AGENT_MEMBERS_PRIV_H
+#define CORE_AGENT_MEMBERS_PRIV_H
+
+#include "core/agent/members.h"
+#include "core/base/list.h"
+
+/* What leaving is at.
+ *
+ *     STAYING --> REMOVING (from the voters; again while another change is under way)
+ *                    --> PARTING (gossip) --> DRAINING --> LEFT
+ */
+enum leave_state {
+    LEAVE_STAYING,
+    LEAVE_REMOVING,
+    LEAVE_PARTING,
+    LEAVE_DRAINING,
+    LEAVE_LEFT,
+};
+
+struct leave_waiter {
+    struct list link;
+    void (*done)(void *ctx);
+    void *ctx;
+};
+
+struct members {
+    struct members_options options;
+    struct gossip *gossip; /* NULL: none */
+    struct gossip_tag tags[GOSSIP_TAGS_MAX];
+    size_t tag_count;
+    char rpc_address[STORE_ADDRESS_MAX];
+    bool closing;
+    /* joining */
+    struct loop *resolver; /* NULL until a name is to be resolved */
+    struct list jobs;      /* struct join_job.link */
+    struct timer retry;
+    uint64_t tries;
+    /* founding */
+    struct timer found;
+    bool founding; /* this server waits for its cluster, and says so by a tag */
+    /* leaving */
+    enum leave_state leave;
+    struct timer leave_timer;
+    struct store_order remove;
+    bool removing; /* `remove` is under way */
+    bool removed;  /* others took over: they get the drain time */
+    uint64_t leave_until_ms;
+    struct list leavers; /* struct leave_waiter.link */
+};
+
+static inline struct env *members_env(const struct members *m)
+{
+    return loop_env(m->options.loop);
+}
+
+/* members.c */
+bool member_is_server(const struct members *m, const struct gossip_member *g);
+void members_tag(struct members *m, const char *name, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Without this one; the others hear of it. */
+void members_untag(struct members *m, const char *name);
+void members_answer(struct members_order *o, enum err status);
+
+/* join.c */
+void join_open(struct members *m);
+void join_close(struct members *m);
+void join_order(struct members *m, struct members_order *o);
+
+/* found.c */
+void found_open(struct members *m);
+void found_look(struct members *m);
+void found_close(struct members *m);
+
+/* leave.c */
+void leave_open(struct members *m);
+void leave_close(struct members *m);
+
+#endif
