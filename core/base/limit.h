@@ -191,7 +191,7 @@
 #define GOSSIP_HEALTH_MAX         8U /* the slowest node probes so many times slower */
 #define GOSSIP_TICK_MS            200U
 #define GOSSIP_FANOUT             3U
-#define GOSSIP_DEAD_MS            30000U /* the dead are told for so long, so that they can refute */
+#define GOSSIP_DEAD_MS            30000U /* the dead are told so long: they may refute */
 #define GOSSIP_PUSH_PULL_MS       30000U
 #define GOSSIP_PUSH_PULL_SCALE    32U /* above so many members the exchange becomes rarer */
 #define GOSSIP_RETRANSMIT_MULT    4U
