@@ -42,8 +42,7 @@ static void address_port_text(const struct packet_address *a, char *ret_text, si
     (void)snprintf(ret_text, size, packet_address_v4(a) ? "%s:%u" : "[%s]:%u", ip, a->port);
 }
 
-/* --- state exchange
- * ------------------------------------------------------------------------------------------ */
+/* --- state exchange -------------------------------------------------------------------------- */
 
 struct exchange {
     struct socket_call call;
@@ -113,8 +112,7 @@ static enum err on_request(void *ctx, struct bytes request, struct buf *answer)
     return e;
 }
 
-/* --- what the protocol wants
- * ------------------------------------------------------------------------------------ */
+/* --- what the protocol wants ----------------------------------------------------------------- */
 
 static void on_send(void *ctx, const struct packet_address *to, struct bytes packet)
 {
@@ -190,7 +188,11 @@ static void on_note(void *ctx, enum swim_note note, const char *name)
         log_line(LOG_GOSSIP_REFUTED, "health=%u", swim_health(g->swim));
         break;
     case SWIM_CONFLICT:
-        log_line(LOG_GOSSIP_CONFLICT, "name=%s", name);
+        /* Each rumour of the other one says it again. */
+        if (env_now_ms(g->env) >= g->quiet_until_ms) {
+            g->quiet_until_ms = env_now_ms(g->env) + GOSSIP_QUIET_MS;
+            log_line(LOG_GOSSIP_CONFLICT, "name=%s", name);
+        }
         break;
     case SWIM_JUMP:
         log_line(LOG_GOSSIP_REFUSED, "name=%s reason=\"incarnation too far ahead\"", name);
@@ -227,9 +229,7 @@ static void on_packet(void *ctx, const struct packet_address *from, struct bytes
     }
 }
 
-/* --- joining
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- joining --------------------------------------------------------------------------------- */
 
 struct join {
     struct list link;
@@ -357,9 +357,7 @@ static void save_tick(struct timer *t)
     members_save(LIST_OWNER(t, struct gossip, save));
 }
 
-/* --- life
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------ */
 
 static bool address_loopback(const struct packet_address *a)
 {
@@ -543,9 +541,7 @@ void gossip_leave(struct gossip *g, void (*done)(void *ctx), void *ctx)
     swim_leave(g->swim, done, ctx);
 }
 
-/* --- questions
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- questions ------------------------------------------------------------------------------- */
 
 uint16_t gossip_port(const struct gossip *g)
 {

@@ -27,6 +27,7 @@ struct gossip {
     char *members_path;
     bool closing;
     bool left;
+    uint64_t quiet_until_ms; /* the log has heard of a conflict */
     struct list joins;
     struct list orders;
     struct timer save;

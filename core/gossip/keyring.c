@@ -51,8 +51,7 @@ void keyring_free(struct keyring *k)
     free(k);
 }
 
-/* --- keys
- * --------------------------------------------------------------------------------------------- */
+/* --- keys ------------------------------------------------------------------------------------ */
 
 static bool key_len_valid(size_t len)
 {
@@ -173,8 +172,7 @@ enum err keyring_remove(struct keyring *k, struct bytes key, struct reason *why)
     return OK;
 }
 
-/* --- the file
- * ------------------------------------------------------------------------------------------ */
+/* --- the file -------------------------------------------------------------------------------- */
 
 static enum err load_array(struct keyring *k, json_t *array, const char *path, struct reason *why)
 {
@@ -267,8 +265,7 @@ enum err keyring_save(const struct keyring *k, const char *path, struct reason *
     return e;
 }
 
-/* --- sealing
- * ------------------------------------------------------------------------------------------- */
+/* --- sealing --------------------------------------------------------------------------------- */
 
 static const EVP_CIPHER *key_cipher(const struct key *key)
 {

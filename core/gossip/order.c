@@ -39,8 +39,7 @@ static const char *const ORDER_NAMES[] = {
     [GOSSIP_KEY_REMOVE] = "remove",
 };
 
-/* --- obeying
- * ---------------------------------------------------------------------------------------------- */
+/* --- obeying --------------------------------------------------------------------------------- */
 
 static enum err
 order_change(struct gossip *g, enum gossip_key_order what, struct bytes key, struct reason *why)
@@ -108,8 +107,7 @@ order_asked(struct gossip *g, const struct packet_address *from, const struct pa
     buf_close(&keys);
 }
 
-/* --- counting the answers
- * ------------------------------------------------------------------------------------ */
+/* --- counting the answers -------------------------------------------------------------------- */
 
 static void count_key(struct gossip_key_result *r, struct bytes key, bool primary)
 {
@@ -179,9 +177,7 @@ void order_heard(struct gossip *g,
     }
 }
 
-/* --- asking
- * --------------------------------------------------------------------------------------------------
- */
+/* --- asking ---------------------------------------------------------------------------------- */
 
 static void order_free(struct order *o)
 {

@@ -12,8 +12,7 @@
 
 static const uint8_t V4_PREFIX[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
-/* --- names, tags, addresses ---------------------------------------------------------------------
- */
+/* --- names, tags, addresses ------------------------------------------------------------------ */
 
 static bool text_valid(struct bytes text)
 {
@@ -186,8 +185,7 @@ enum err packet_address_parse(const char *text, uint16_t port, struct packet_add
     return OK;
 }
 
-/* --- messages ------------------------------------------------------------------------------------
- */
+/* --- messages -------------------------------------------------------------------------------- */
 
 static void pack_u16(struct buf *out, size_t value)
 {
@@ -414,8 +412,7 @@ enum err packet_next(struct bytes *rest, struct packet_message *ret_message)
     return ERR_NOT_FOUND;
 }
 
-/* --- state exchange
- * -------------------------------------------------------------------------------- */
+/* --- state exchange -------------------------------------------------------------------------- */
 
 #define RECORD_SUSPECT 0x80U
 

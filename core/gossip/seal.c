@@ -75,8 +75,7 @@ uint32_t seal_label(const struct seal *s)
     return s->label;
 }
 
-/* --- replay
- * ------------------------------------------------------------------------------------------- */
+/* --- replay ---------------------------------------------------------------------------------- */
 
 static struct sender *sender_of(struct seal *s, uint64_t id, uint64_t counter)
 {
@@ -125,8 +124,7 @@ static bool replay_admit(struct seal *s, uint64_t id, uint64_t counter)
     return first;
 }
 
-/* --- packets
- * -------------------------------------------------------------------------------------------- */
+/* --- packets --------------------------------------------------------------------------------- */
 
 void seal_packet(struct seal *s, struct bytes packet, struct buf *out)
 {
@@ -171,8 +169,7 @@ enum err seal_open_packet(struct seal *s, struct bytes wire, struct buf *out)
     return replay_admit(s, id, counter) ? buf_append(out, plain.rest) : ERR_CONFLICT;
 }
 
-/* --- streams
- * -------------------------------------------------------------------------------------------- */
+/* --- streams --------------------------------------------------------------------------------- */
 
 static struct bytes piece_context(struct seal *s, struct bytes context, struct buf *whole)
 {

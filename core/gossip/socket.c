@@ -19,8 +19,7 @@
 #define SOCKET_BUFFER     (2 * 1024 * 1024)
 #define SOCKET_TRIES      16
 
-/* --- addresses
- * ------------------------------------------------------------------------------------------ */
+/* --- addresses ------------------------------------------------------------------------------- */
 
 struct socket_name socket_name_of(const struct packet_address *a, int family)
 {
@@ -58,8 +57,7 @@ struct packet_address socket_address_of(const struct sockaddr_storage *name)
     return a;
 }
 
-/* --- datagrams
- * ------------------------------------------------------------------------------------------- */
+/* --- datagrams ------------------------------------------------------------------------------- */
 
 void socket_send(struct socket *s, const struct packet_address *to, struct bytes packet)
 {
@@ -103,8 +101,7 @@ static void udp_ready(struct io *io, unsigned ready)
     }
 }
 
-/* --- accepting
- * --------------------------------------------------------------------------------------------- */
+/* --- accepting ------------------------------------------------------------------------------- */
 
 static void tcp_ready(struct io *io, unsigned ready)
 {
@@ -134,9 +131,7 @@ static void rest_over(struct timer *t)
     io_want(&s->tcp, IO_READ);
 }
 
-/* --- life
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------ */
 
 static int bound_socket(int type, const struct packet_address *bind_to, int family)
 {

@@ -57,8 +57,7 @@ struct stream {
     size_t sent;
 };
 
-/* --- its end
- * ---------------------------------------------------------------------------------------------- */
+/* --- its end --------------------------------------------------------------------------------- */
 
 static void stream_free(struct stream *t)
 {
@@ -107,8 +106,7 @@ void stream_close_all(struct socket *s)
     }
 }
 
-/* --- what is said
- * -------------------------------------------------------------------------------------------- */
+/* --- what is said ---------------------------------------------------------------------------- */
 
 static void say_hello(struct stream *t)
 {
@@ -161,8 +159,7 @@ static void say_message(struct stream *t, struct bytes message)
     } while (message.len > 0);
 }
 
-/* --- what is heard
- * -------------------------------------------------------------------------------------------- */
+/* --- what is heard --------------------------------------------------------------------------- */
 
 /* NULL, or what is wrong with the other's hello. */
 static const char *hear_hello(struct stream *t)
@@ -282,9 +279,7 @@ static bool stream_hear(struct stream *t)
     return !last || hear_message(t);
 }
 
-/* --- the socket
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- the socket ------------------------------------------------------------------------------ */
 
 /* False: the stream is gone. */
 static bool stream_read(struct stream *t)
@@ -354,10 +349,8 @@ static void stream_ready(struct io *io, unsigned ready)
     if (t->sm.state == STREAM_CONNECT && !stream_connected(t)) {
         return;
     }
-    if ((ready & IO_READ) != 0 && !stream_read(t)) {
-        return;
-    }
-    if (!stream_write(t)) {
+    /* Ours first: who is then refused has at least read who we are. */
+    if (!stream_write(t) || ((ready & IO_READ) != 0 && !stream_read(t)) || !stream_write(t)) {
         return;
     }
     io_want(io, IO_READ | (t->out.len > 0 ? IO_WRITE : 0U));

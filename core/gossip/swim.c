@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- packets
- * ------------------------------------------------------------------------------------------- */
+/* --- packets --------------------------------------------------------------------------------- */
 
 void swim_begin(struct swim *s)
 {
@@ -94,8 +93,7 @@ enum err swim_receive(struct swim *s, const struct packet_address *from, struct 
     return OK;
 }
 
-/* --- state exchange
- * -------------------------------------------------------------------------------------- */
+/* --- state exchange -------------------------------------------------------------------------- */
 
 void swim_state(struct swim *s, struct buf *out)
 {
@@ -177,8 +175,7 @@ static void exchange_tick(struct timer *t)
     }
 }
 
-/* --- failed members: tried again, then forgotten
- * ------------------------------------------------------------ */
+/* --- failed members: tried again, then forgotten --------------------------------------------- */
 
 static bool fits_dead(const struct swim *s, const struct swim_member *m)
 {
@@ -227,8 +224,7 @@ static void reap_tick(struct timer *t)
     }
 }
 
-/* --- gossip (SWIM, section 4.1) and leaving
- * ------------------------------------------------------------------- */
+/* --- gossip (SWIM, section 4.1) and leaving -------------------------------------------------- */
 
 static bool fits_gossip(const struct swim *s, const struct swim_member *m)
 {
@@ -320,9 +316,7 @@ swim_set_tags(struct swim *s, const struct gossip_tag *tags, size_t count, struc
     return e;
 }
 
-/* --- life
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------ */
 
 static void start_timer(struct swim *s, struct timer *t, timer_fn fire, uint64_t interval_ms)
 {

@@ -8,8 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- the table
- * ------------------------------------------------------------------------------------ */
+/* --- the table ------------------------------------------------------------------------------- */
 
 struct bytes swim_name(const struct swim_member *m)
 {
@@ -126,8 +125,7 @@ size_t swim_pick(struct swim *s, swim_fits_fn fits, struct swim_member **picked,
     return got;
 }
 
-/* --- what is shown
- * --------------------------------------------------------------------------------- */
+/* --- what is shown --------------------------------------------------------------------------- */
 
 void swim_set_state(struct swim_member *m, enum swim_state state)
 {
@@ -185,8 +183,7 @@ bool swim_take_tags(struct swim_member *m, struct bytes wire)
     return true;
 }
 
-/* --- suspicion (Lifeguard, section IV.B)
- * ------------------------------------------------------------- */
+/* --- suspicion (Lifeguard, section IV.B) ----------------------------------------------------- */
 
 static void suspicion_over(struct timer *t)
 {
@@ -248,8 +245,7 @@ static bool suspicion_confirm(struct swim_member *m, struct bytes from)
     return true;
 }
 
-/* --- which rumour wins (SWIM, section 4.2)
- * ------------------------------------------------------------ */
+/* --- which rumour wins (SWIM, section 4.2) --------------------------------------------------- */
 
 static void refused(struct swim *s, enum swim_note note, const char *name)
 {

@@ -6,8 +6,7 @@
 
 #include <stdlib.h>
 
-/* --- local health (Lifeguard, section IV.A)
- * ---------------------------------------------------------- */
+/* --- local health (Lifeguard, section IV.A) -------------------------------------------------- */
 
 void swim_health_add(struct swim *s, int delta)
 {
@@ -27,8 +26,7 @@ static uint64_t scaled(const struct swim *s, uint64_t ms)
     return ms * (s->health + 1);
 }
 
-/* --- one probe per protocol period (SWIM, section 3.1)
- * ------------------------------------------------ */
+/* --- one probe per protocol period (SWIM, section 3.1) --------------------------------------- */
 
 static void order_shuffle(struct swim *s)
 {
@@ -149,8 +147,7 @@ static void probe_tick(struct timer *t)
     env_timer_start(s->env, &p->tick, GOSSIP_PROBE_MS);
 }
 
-/* --- probes for others
- * ---------------------------------------------------------------------------------- */
+/* --- probes for others ----------------------------------------------------------------------- */
 
 static void relay_drop(struct swim_relay *r)
 {
@@ -203,9 +200,7 @@ void swim_on_ping_req(struct swim *s,
     probe_ping(s, target, r->seq);
 }
 
-/* --- answers
- * -----------------------------------------------------------------------------------------------
- */
+/* --- answers --------------------------------------------------------------------------------- */
 
 /* Whoever asks and is thought to be gone hears it with the answer, and can refute at once. */
 static void hint(struct swim *s, struct bytes name)
@@ -260,8 +255,15 @@ void swim_on_ack(struct swim *s, uint32_t seq)
 
 void swim_on_nack(struct swim *s, uint32_t seq)
 {
-    if (s->probe.running && s->probe.seq == seq && s->probe.nacks < s->probe.nacks_wanted) {
-        s->probe.nacks++;
+    struct swim_probe *p = &s->probe;
+    if (!p->running || p->seq != seq || p->nacks >= p->nacks_wanted) {
+        return;
+    }
+    p->nacks++;
+    /* All who were asked are well and heard nothing either: the rest of the period brings no more.
+     */
+    if (p->nacks == p->nacks_wanted) {
+        probe_failed(s);
     }
 }
 

@@ -89,8 +89,7 @@ struct flight {
     char data[];
 };
 
-/* --- the world ---------------------------------------------------------------------------------
- */
+/* --- the world ------------------------------------------------------------------------------- */
 
 static struct world *world_of(struct env *env)
 {
@@ -154,8 +153,7 @@ static void run_for(struct world *w, uint64_t ms)
     run_until(w, w->now_ms + ms);
 }
 
-/* --- the network
- * ---------------------------------------------------------------------------------- */
+/* --- the network ----------------------------------------------------------------------------- */
 
 static struct packet_address address_of(size_t number)
 {
@@ -266,8 +264,7 @@ static void flight_land(struct timer *t)
     free(f);
 }
 
-/* --- what the nodes do and say
- * -------------------------------------------------------------------- */
+/* --- what the nodes do and say --------------------------------------------------------------- */
 
 static size_t number_of(const char *name)
 {
@@ -439,8 +436,7 @@ static void world_close(struct world *w)
     free(w);
 }
 
-/* --- the promises (contracts: reliability, row 18)
- * ------------------------------------------------- */
+/* --- the promises (contracts: reliability, row 18) ------------------------------------------- */
 
 static unsigned broken;
 
@@ -592,8 +588,7 @@ static void check_load(uint64_t seed)
     promise(packets[3] <= packets[0] * 1.1, "bytes/s of a node are flat from 16 to 128 nodes");
 }
 
-/* --- churn: all faults together, then peace, then all must agree
- * ------------------------------------ */
+/* --- churn: all faults together, then peace, then all must agree ----------------------------- */
 
 static void churn_some(struct world *w)
 {
@@ -672,7 +667,7 @@ int main(int argc, char **argv)
     uint64_t seed = strtoull(text, NULL, 10);
     (void)setvbuf(stdout, NULL, _IOLBF, 0);
     printf("# seed %" PRIu64 "%s\n", seed, quick ? ", quick" : "");
-    check_detection(seed, quick ? 100 : 1000);
+    check_detection(seed, quick ? 100 : 4000);
     check_slow(seed, quick ? 5 : 20);
     check_loss(seed, quick ? 10 : 47);
     check_load(seed);
