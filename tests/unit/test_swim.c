@@ -467,6 +467,8 @@ Test(swim, a_restart_with_a_forgotten_incarnation_is_back_at_once)
  * twice (Lifeguard, section IV.B). */
 Test(swim, confirmations_shorten_a_suspicion)
 {
+    /* Its own probe may fail too, and is one confirmation then. */
+    static const uint64_t earliest_ms[] = {11000, 4000, 4000};
     static const uint64_t latest_ms[] = {24100, 11500, 4100};
     for (unsigned confirmations = 0; confirmations < 3; confirmations++) {
         struct world *w = world_open(5);
@@ -492,7 +494,7 @@ Test(swim, confirmations_shorten_a_suspicion)
             run_for(w, 10);
         }
         cr_assert_leq(w->now_ms - start_ms, latest_ms[confirmations], "%u", confirmations);
-        cr_assert_geq(w->now_ms - start_ms, 4000);
+        cr_assert_geq(w->now_ms - start_ms, earliest_ms[confirmations], "%u", confirmations);
         world_close(w);
     }
 }
