@@ -7,6 +7,7 @@
 # tidy           the rules no compiler holds, clang-format, clang-tidy
 # unit [NAME]    unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
 # contract       the KV contract and the wake-up matrix against a real server
+# swim [SEED]    membership: 128 simulated nodes, beside plain SWIM (a short run; `all` for the long)
 # stream         validators of the change stream over random workloads
 # bad-input      hostile and broken clients, broken data directories
 # kill [ROUNDS]  kill -9 under load (200 rounds, about 2 minutes)
@@ -94,6 +95,15 @@ kind_unit() {
     need_build build-asan || return
     # shellcheck disable=SC2086 # no name: all
     python3 tests/lib/unit.py build-asan $1
+}
+
+# A number is a seed for the short run; `all` the long one, as before a release.
+kind_swim() {
+    need_build build tests/sim/swim_sim || return
+    case ${1:-} in
+    all) timeout 3600 build/tests/sim/swim_sim ;;
+    *) timeout 120 build/tests/sim/swim_sim --quick "${1:-1}" ;;
+    esac
 }
 
 kind_contract() {
@@ -247,7 +257,7 @@ packages_of() {
     esac
 }
 
-kinds="tidy unit sim contract stream bad-input kill interop fuzz tsan quickstart"
+kinds="tidy unit sim swim contract stream bad-input kill interop fuzz tsan quickstart"
 case ${1:-} in
 -h | --help)
     sed -n '2,/^set/s/^# \{0,1\}//p' tests/run.sh

@@ -180,6 +180,64 @@
 /* Writers whose commands may come twice, as remembered by the state. */
 #define PROPOSERS_MAX             64U
 
+/* --- membership (core/gossip): memberlist's LAN profile ----------------------------------------
+ */
+
+#define GOSSIP_PROBE_MS           1000U /* one member is probed so often */
+#define GOSSIP_PROBE_TIMEOUT_MS   500U  /* then others are asked to try */
+#define GOSSIP_INDIRECT           3U    /* so many of them */
+#define GOSSIP_NACK_PERCENT       80U /* of the timeout: an asked one says that it got no answer */
+#define GOSSIP_SUSPICION_MULT     4U
+#define GOSSIP_SUSPICION_MAX_MULT 6U
+#define GOSSIP_HEALTH_MAX         8U /* the slowest node probes so many times slower */
+#define GOSSIP_TICK_MS            200U
+#define GOSSIP_FANOUT             3U
+#define GOSSIP_DEAD_MS            30000U /* the dead are told so long: they may refute */
+#define GOSSIP_PUSH_PULL_MS       30000U
+#define GOSSIP_PUSH_PULL_SCALE    32U /* above so many members the exchange becomes rarer */
+#define GOSSIP_RETRANSMIT_MULT    4U
+#define GOSSIP_RETRANSMIT_MAX     32U /* 4 x ceil(log10(members + 1)) stays far below */
+#define GOSSIP_RECONNECT_MS       30000U
+/* Who left is remembered for so long (Serf's tombstone timeout). */
+#define GOSSIP_TOMBSTONE_MS       (24ULL * 3600 * 1000)
+/* Good-bye: at most so long for the intent and for the leaving each. */
+#define GOSSIP_LEAVE_MS           2500U
+/* One datagram, all included: fits every link (Ethernet 1500 less tunnels). */
+#define GOSSIP_PACKET_MAX         1400U
+/* What sealing adds: form (1), nonce (12), sender and counter (16), tag (16). */
+#define GOSSIP_SEAL_MAX           45U
+/* Names and values of all tags of one member together, with 2 bytes for each tag: with the longest
+ * name its alive message then still fits a packet. */
+#define GOSSIP_TAGS_BYTES_MAX     900U
+/* A name that nobody knows is not taken in past this; 16,384 x 1.2 KB fit GOSSIP_STATE_MAX. */
+#define GOSSIP_MEMBERS_MAX        16384U
+/* An incarnation that is further ahead of what is known is a lie: a node refutes a few at a time.
+ */
+#define GOSSIP_INCARNATION_JUMP   (1ULL << 20)
+#define GOSSIP_INCARNATION_MAX    (1ULL << 48)
+/* Of a member that is not known yet: leaves room above that no lie can use up. */
+#define GOSSIP_INCARNATION_FIRST  (1ULL << 47)
+#define GOSSIP_RELAYS_MAX         1024U /* probes in flight for others */
+#define GOSSIP_STATE_MAX          MIB(20)
+/* A stream is sealed in pieces of this size: a stranger cannot make a node hold more than one. */
+#define GOSSIP_CHUNK_MAX          KIB(64)
+#define GOSSIP_STREAMS_MAX        128U /* accepted and opened ones */
+#define GOSSIP_STREAM_MS          10000U
+#define GOSSIP_STREAM_PING_MS     900U
+/* Per sender, the counters of so many packets are remembered; older ones are refused. */
+#define GOSSIP_REPLAY_WINDOW      1024U
+#define GOSSIP_SENDERS_MAX        4096U
+#define GOSSIP_KEYS_MAX           16U
+#define GOSSIP_ORDER_MS           5000U /* how long the answers to a key order are waited for */
+#define GOSSIP_ORDER_RETRY_MS     500U
+/* Packets read in one turn of the loop. */
+#define GOSSIP_TURN_PACKETS       256U
+/* The members' file is written so long after a change. */
+#define GOSSIP_MEMBERS_SAVE_MS    500U
+/* One line of the log for so long, however often two nodes claim one name. */
+#define GOSSIP_QUIET_MS           10000U
+#define GOSSIP_LABEL_MAX          64U
+
 /* --- the data disk (store/datadir) ---------------------------------------------------------- */
 
 /* Writes are refused when less than a 16th of the disk is free, within these bounds. */

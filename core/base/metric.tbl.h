@@ -111,3 +111,31 @@ X(METRIC_PEER_DROPPED,
   "peer.dropped",
   "messages",
   "messages to servers lost: not connected, queue full, or the connection broke")
+X(METRIC_GOSSIP_MEMBERS, GAUGE, "gossip.members", "members", "members known, in any status")
+X(METRIC_GOSSIP_HEALTH, GAUGE, "gossip.health", "score", "local health score: 0 is healthy, 7 the worst")
+X(METRIC_GOSSIP_SENT, COUNTER, "gossip.sent", "bytes", "bytes sent in gossip packets")
+X(METRIC_GOSSIP_RECEIVED, COUNTER, "gossip.received", "bytes", "bytes received in gossip packets")
+X(METRIC_GOSSIP_DROPPED,
+  COUNTER,
+  "gossip.dropped",
+  "packets",
+  "gossip packets or streams that were malformed, of another protocol or cluster, or not sealed with a known key")
+X(METRIC_GOSSIP_REPLAYED,
+  COUNTER,
+  "gossip.replayed",
+  "packets",
+  "gossip packets dropped because they were seen before or are too old")
+X(METRIC_GOSSIP_REFUSED,
+  COUNTER,
+  "gossip.refused",
+  "messages",
+  "gossip messages not obeyed: another's name, an incarnation too far ahead, a limit")
+X(METRIC_GOSSIP_SUSPECTED, COUNTER, "gossip.suspected", "members", "members suspected of having failed")
+X(METRIC_GOSSIP_FAILED, COUNTER, "gossip.failed", "members", "members declared failed")
+X(METRIC_GOSSIP_REFUTED, COUNTER, "gossip.refuted", "messages", "times this node refuted what was said of it")
+X(METRIC_GOSSIP_EXCHANGES, COUNTER, "gossip.exchanges", "exchanges", "push/pull exchanges finished")
+X(METRIC_GOSSIP_EXCHANGES_FAILED,
+  COUNTER,
+  "gossip.exchanges_failed",
+  "exchanges",
+  "push/pull exchanges that failed")

@@ -68,7 +68,10 @@ struct gossip_options {
     const char *const *keys; /* base64 */
     size_t key_count;
     bool allow_clear;
-    const char *keyring_path; /* where changed keys are kept; NULL: nowhere */
+    /* Where changed keys are kept; NULL: nowhere. If the file is there it counts, not `keys`. */
+    const char *keyring_path;
+    /* Nodes of another label (the datacenter) are strangers; NULL: none. */
+    const char *label;
     const char *members_path; /* where the members are kept for a rejoin; NULL: nowhere */
     bool rejoin_after_leave;
     uint64_t reconnect_ms; /* failed members are tried again for so long, then reaped */
@@ -84,7 +87,8 @@ struct gossip;
 enum err gossip_open(const struct gossip_options *options,
                      struct gossip **ret_gossip,
                      struct reason *why) ERR_MUST_USE;
-/* At once, without a word to the others. NULL is allowed. */
+/* At once, without a word to the others; what is under way gets no `done` any more. NULL is
+ * allowed. Not from inside a callback. */
 void gossip_close(struct gossip *g);
 uint16_t gossip_port(const struct gossip *g);
 
@@ -93,13 +97,14 @@ size_t gossip_count(const struct gossip *g);
 const struct gossip_member *gossip_at(const struct gossip *g, size_t i);
 const struct gossip_member *gossip_find(const struct gossip *g, const char *name);
 
-/* Replaces this node's own tags; the others hear of it. */
+/* Replaces this node's own tags; the others hear of it. ERR_TOO_BIG (GOSSIP_TAGS_BYTES_MAX),
+ * ERR_INVALID. */
 enum err
 gossip_set_tags(struct gossip *g, const struct gossip_tag *tags, size_t count) ERR_MUST_USE;
 
-/* Asks each of these ("10.0.0.2", "10.0.0.2:8301", "[::1]:8301": literal addresses) for its members
- * and gives it ours. `done` comes once, with how many answered; `why` names the first that did not.
- */
+/* Asks each of these ("10.0.0.2", "10.0.0.2:8301", "[::1]:8301": literal addresses; without a port
+ * this node's own is meant) for its members and gives it ours. `done` comes once, never from
+ * inside, with how many answered; `why` names the first that did not. */
 void gossip_join(struct gossip *g,
                  const char *const *addresses,
                  size_t count,
@@ -107,11 +112,12 @@ void gossip_join(struct gossip *g,
                  void *ctx);
 /* Says good-bye, and waits until it has spread or a few seconds have passed. */
 void gossip_leave(struct gossip *g, void (*done)(void *ctx), void *ctx);
-/* A failed member is declared left; `prune`: and forgotten. ERR_NOT_FOUND. */
+/* A failed member is declared left; `prune`: and forgotten (at the loop's next turn). One that is
+ * not failed yet becomes left when it fails, and refutes if it is well. ERR_NOT_FOUND. */
 enum err gossip_force_leave(struct gossip *g, const char *name, bool prune) ERR_MUST_USE;
 
-/* Changes the ring of every member; `done` comes with the number of members, of those that answered
- * and of those that failed, or after a time-out. */
+/* Changes the ring of every member, this node's last; `done` comes, never from inside, with the
+ * number of members, of those that answered and of those that failed, or after a time-out. */
 enum gossip_key_order {
     GOSSIP_KEY_LIST,
     GOSSIP_KEY_INSTALL,
