@@ -80,12 +80,12 @@ class Response:
 class Connection:
     """A raw socket with just enough HTTP/1.1 to send anything and read answers one at a time."""
 
-    def __init__(self, port=None, unix=None, timeout=15.0, receive_buffer=None):
+    def __init__(self, port=None, unix=None, timeout=15.0, receive_buffer=None, host="127.0.0.1"):
         self.sock = socket.socket(socket.AF_UNIX if unix else socket.AF_INET)
         if receive_buffer:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.sock.settimeout(timeout * SLOW)
-        self.sock.connect(unix if unix else ("127.0.0.1", port))
+        self.sock.connect(unix if unix else (host, port))
         if not unix:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.held = b""
