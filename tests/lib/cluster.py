@@ -376,6 +376,16 @@ class Cluster:
             return [got] if got is not None and self.nodes[got].reachable() else None
         return herald.eventually(agreed, "a leader", timeout)[0]
 
+    def last_index(self):
+        """Of the KV store, as a majority confirms it."""
+        n = self.nodes[self.wait_leader()]
+        return herald.eventually(lambda: self.confirmed_index(n), "a consistent read")
+
+    @staticmethod
+    def confirmed_index(node):
+        r = node.get("/v1/kv/?keys&consistent")
+        return r.index() if r.status in (200, 404) else None
+
     def heal(self):
         """Ends every fault, and starts what is not running."""
         self.net.whole()

@@ -156,14 +156,17 @@ class Network:
                 "rate", rate, "burst", "16kb", "latency", "400ms")
         self.slowed.add(server)
 
+    def fast(self, server):
+        command("tc", "-n", self.space(server), "qdisc", "del", "dev", "eth0", "root")
+        self.slowed.remove(server)
+
     def whole(self):
         """Everything is as at the start."""
         self.cut(set())
         for server in [s for s, percent in self.losses.items() if percent]:
             self.lose(server, 0)
-        for server in self.slowed:
-            command("tc", "-n", self.space(server), "qdisc", "del", "dev", "eth0", "root")
-        self.slowed = set()
+        for server in list(self.slowed):
+            self.fast(server)
 
     # --- figures ----------------------------------------------------------------------------
 
