@@ -84,7 +84,8 @@ class Shared:
     def save(self, path):
         with open(path, "w", encoding="utf-8") as f:
             for op in sorted(self.ops, key=lambda op: op.start):
-                f.write(op.line() + "\n")
+                if op.outcome != "never":
+                    f.write(op.line() + "\n")
 
 
 class Client(threading.Thread):
@@ -303,7 +304,8 @@ class Waiter(threading.Thread):
 
 
 def resolve(ops, indexes):
-    """Gives writes the index that the log has for their value. Returns what does not fit."""
+    """Gives writes the index that the log has for their value, and an end to doubts about those
+    that are not there. Returns what does not fit."""
     problems = []
     written = {}
     for op in ops:
@@ -322,6 +324,8 @@ def resolve(ops, indexes):
                             % (op.kind, op.key, op.value[:40], op.outcome, at[0]))
         if at:
             op.index = at[0]
+        elif op.outcome == "unknown":
+            op.outcome = "never"  # nobody can have read it before the log's end
     strange = [v for v in indexes if v not in written]
     if strange:
         problems.append("values that nobody wrote: %s" % strange[:3])

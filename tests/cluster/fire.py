@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Real servers under fire: clients on all of them, subscribers on all of them, and faults.
 
-    fire.py [SEED [SECONDS]] [--servers N] [--fault MIX[,MIX...]] [--ledger]
+    fire.py [SEED [SECONDS]] [--servers N[,N...]] [--fault MIX[,MIX...]] [--ledger]
     fire.py --ci           the slice that runs with every change
     fire.py --list         the mixes, and the faults that each draws from
 
@@ -143,7 +143,7 @@ class Run:
 
     def judge(self):
         ops = self.shared.ops
-        rate = sum(op.outcome != "unknown" for op in ops) / (self.ended - self.shared.began)
+        rate = sum(op.outcome in ("ok", "failed") for op in ops) / (self.ended - self.shared.began)
         self.cluster.whole()
         if self.cluster.kind.stream:
             log = same_logs(self.cluster)
@@ -247,7 +247,8 @@ def plans(args):
     """(mix, servers, seconds) of each run."""
     if args.ci:
         return SLICE
-    return [(mix, args.servers, args.seconds) for mix in args.fault.split(",")]
+    return [(mix, int(servers), args.seconds) for mix in args.fault.split(",")
+            for servers in args.servers.split(",")]
 
 
 def main():
@@ -255,10 +256,10 @@ def main():
     parser.add_argument("seed", type=int, nargs="?",
                         default=random.SystemRandom().randrange(10 ** 9))
     parser.add_argument("seconds", type=float, nargs="?", default=30)
-    parser.add_argument("--servers", type=int, default=3)
+    parser.add_argument("--servers", default="3", help="numbers, with commas")
     parser.add_argument("--fault", default="all", help="mixes, with commas")
     parser.add_argument("--kind", default="herald", choices=["herald", "consul"])
-    parser.add_argument("--rate", type=float, default=500, help="operations per second, of all")
+    parser.add_argument("--rate", type=float, default=800, help="operations per second, of all")
     parser.add_argument("--subscribers", type=int, default=9)
     parser.add_argument("--longest", type=float, default=4.0, help="seconds of a fault")
     parser.add_argument("--no-linearize", action="store_true")

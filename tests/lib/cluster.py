@@ -131,9 +131,7 @@ class Etcd(Herald):
         for other in node.cluster.nodes:
             if other.member is None and other.reachable():
                 other.member = self.status(other)["header"]["member_id"]
-            if other.member == leader:
-                return other.address
-        return ""
+        return next((n.address for n in node.cluster.nodes if n.member == leader), "")
 
     def put(self, key, value):
         return "POST", "/v3/kv/put", json.dumps({"key": text64(key), "value": text64(value)})

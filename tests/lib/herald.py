@@ -153,8 +153,12 @@ class Connection:
         return Response(int(status), reason, headers, b"")
 
     def read_chunk(self):
-        """One chunk of a chunked body; b"" is the last."""
+        """One chunk of a chunked body; b"" is the last, and trailers are passed over."""
         size = int(self.read_until(b"\r\n").split(b";")[0], 16)
+        if size == 0:
+            while self.read_until(b"\r\n"):
+                pass
+            return b""
         data = self.read_exactly(size)
         assert self.read_exactly(2) == b"\r\n"
         return data
