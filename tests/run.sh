@@ -121,8 +121,9 @@ kind_kill() {
 kind_cluster() {
     need_build build herald tests/sim/linearize || return
     if [ -n "${1:-}" ]; then
+        mixes=kill,pause,process,partition,one-way,network,clock,full,power,disk,flip,all
         script build 86400 tests/cluster/fire.py "$1" "${2:-120}" --servers 3,5 --ledger \
-            --verbose --fault kill,pause,process,partition,one-way,network,clock,full,power,disk,flip,all,everything
+            --verbose --fault $mixes,everything
     else
         script build 600 tests/cluster/fire.py --ci
     fi

@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import cluster  # noqa: E402
 import herald  # noqa: E402
+import machine  # noqa: E402
 from words import number, verdict  # noqa: E402
 
 SERVERS = 3
@@ -145,21 +146,32 @@ class Writers:
             t.join()
 
 
-def one_kill(c, serial):
-    """Seconds from kill -9 of the leader to the next acknowledged write, anywhere."""
+HARMS = {
+    "kill -9": lambda c, leader: leader.process.kill(),
+    "SIGSTOP": lambda c, leader: leader.pause(),
+    "cut off": lambda c, leader: c.net.cut(machine.isolate(SERVERS, leader.number)),
+    "heard by nobody": lambda c, leader: c.net.cut(machine.mute(SERVERS, leader.number)),
+    "hears nobody": lambda c, leader: c.net.cut(machine.deaf(SERVERS, leader.number)),
+}
+
+
+def one_loss(c, serial, harm):
+    """Seconds from the harm to the leader to the next acknowledged write at the others."""
     leader = c.nodes[c.wait_leader()]
     writers = Writers([n for n in c.nodes if n is not leader], serial)
     began = time.monotonic()
-    leader.process.kill()
+    HARMS[harm](c, leader)
+    harmed = time.monotonic()
     writers.go.set()
     try:
         if not writers.first.wait(90):
-            raise SystemExit("%s acknowledges nothing for 90 s after a kill" % c.label)
+            raise SystemExit("%s acknowledges nothing for 90 s: %s" % (c.label, harm))
     finally:
         writers.stop()
-    took = min(writers.acks) - began
-    leader.kill()
-    leader.start()
+    # A leader that is cut off may answer for a moment: until the last rule is in force.
+    took = min(writers.acks) - (harmed if "cut" in harm or "nobody" in harm else began)
+    if harm == "kill -9":
+        leader.kill()
     c.whole()
     return took
 
@@ -177,19 +189,41 @@ def figure_failover(run):
                         ("consul-5", max(3, kills // 10))):
         with Clusters(run, name) as all_:
             for c in all_.values():
-                taken = [one_kill(c, i) for i in range(count)]
+                taken = [one_loss(c, i, "kill -9") for i in range(count)]
                 m[name] = shares(taken)
                 run.results["failover-" + name] = {"runs": taken}
                 print("    %-10s %s" % (name, "  ".join("%s %s" % (k, number(v))
                                                         for k, v in m[name].items())), flush=True)
     h = m.get("herald")
     for name in [n for n in m if n != "herald"]:
-        figure = "kill -9 of the leader to the next acknowledged write, %d kills, p50 / p99 / max s" \
-            % (h or m[name])["count"]
+        figure = "kill -9 of the leader to the next acknowledged write, %d kills, " \
+            "p50 / p99 / max s" % (h or m[name])["count"]
         run.row(figure, said(h), "%s %s" % (LABELS[name], said(m[name])),
                 "%.2fx" % (h["p50_s"] / m[name]["p50_s"]) if h else "",
                 verdict("1.0 / 2.0", h["p50_s"] <= 1.0 and h["p99_s"] <= 2.0) if h else "",
                 verdict("0.4", h["p50_s"] <= 0.4) if h else "")
+
+
+def figure_cutoff(run):
+    """The other ways to lose a leader, which leave its connections open."""
+    rounds = 2 if run.quick else 20
+    m = {}
+    for name in ("herald", "consul", "etcd"):
+        with Clusters(run, name) as all_:
+            for c in all_.values():
+                for harm in list(HARMS)[1:]:
+                    taken = [one_loss(c, i, harm) for i in range(rounds)]
+                    m[name, harm] = shares(taken)
+                    run.results["cutoff-%s-%s" % (name, harm)] = {"runs": taken}
+                    print("    %-10s %-16s %s" % (name, harm, said(m[name, harm])), flush=True)
+    for harm in list(HARMS)[1:]:
+        h = m.get(("herald", harm))
+        for name in ("consul", "etcd"):
+            if (name, harm) in m:
+                run.row("the leader %s: to the next acknowledged write, p50 / p99 / max s"
+                        % {"SIGSTOP": "stops (SIGSTOP)", "cut off": "is cut off"}.get(harm, harm),
+                        said(h), "%s %s" % (LABELS[name], said(m[name, harm])), "",
+                        verdict("2.5", h["max_s"] <= 2.5) if h else "")
 
 
 def said(got):
@@ -331,6 +365,7 @@ def figure_catchup(run):
 FIGURES = {
     "put3": ("durable KV PUT on three servers", figure_put3),
     "failover": ("kill -9 of the leader", figure_failover),
+    "cutoff": ("the leader is cut off", figure_cutoff),
     "transfer": ("planned transfer of the leadership", figure_transfer),
     "wake3": ("wake-up of blocking queries on a follower", figure_wake3),
     "wire": ("bytes between servers", figure_wire),

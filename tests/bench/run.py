@@ -6,7 +6,7 @@
 Each figure runs Herald and its peers in turn (A B C A B C ...), five times, and takes medians.
 Benchmarks never fail on slowness; they fail on wrong answers. Everything that is started here is
 stopped here, also when interrupted. NAMEs: get put put1 wake fresh cost fanout replay;
-of three servers: put3 failover transfer wake3 wire catchup.
+of three servers: put3 failover cutoff transfer wake3 wire catchup.
 """
 import argparse
 import ctypes

@@ -32,7 +32,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 import herald  # noqa: E402
 from clients import Client, Shared, Waiter, resolve, staleness  # noqa: E402
 from cluster import Cluster  # noqa: E402
-from faults import MIXES, NETWORK, Fault, Scene  # noqa: E402
+from faults import LIMITS_S, MIXES, NETWORK, Fault, Scene  # noqa: E402
 from report import Fail, Report, check  # noqa: E402
 from watchers import ClusterWorld, drain, same_logs, same_states, subscribers  # noqa: E402
 
@@ -54,10 +54,13 @@ class Run:
         self.args, self.mix, self.servers, self.seconds = args, mix, servers, seconds
         self.dice = random.Random(seed)
         self.seed = seed
-        self.faults, disk = MIXES[mix]
+        faults, disk = MIXES[mix]
         self.cluster = Cluster(args.kind, servers, disk=disk, clock=mix != "flip",
                                multiplier=None if args.kind == "herald" else 1,
                                config=self.settings())
+        self.faults = [f for f in faults if f.__name__ != "clock" or self.cluster.kind.clock]
+        if args.kind == "consul":
+            os.sync()  # it does not sync its node-id, and refuses half a one
         self.shared = Shared(self.cluster, args.rate)
         self.scene = Scene(self.cluster, self.dice.random(), R.note)
         self.world = ClusterWorld(self.cluster, self.dice.random())
@@ -105,18 +108,19 @@ class Run:
             if others and (network or all(f in NETWORK for f in others)):
                 self.pass_time(self.dice.uniform(0, 1))
                 faults.append(Fault(self.scene, self.dice.choice(others)))
-        longest = self.args.longest
-        self.pass_time(self.dice.choice([0, self.dice.uniform(0.1, 1), self.dice.uniform(1, longest)]))
+        self.pass_time(self.dice.choice([0, self.dice.uniform(0.1, 1),
+                                         self.dice.uniform(1, self.args.longest)]))
         for f in reversed(faults):
             if f.end:
                 f.end()
         what = " and ".join(f.what for f in faults)
-        took = self.wait_progress("after %s" % what)
+        took = self.wait_progress("after %s" % what, min(LIMITS_S.get(f.name, PROGRESS_S)
+                                                         for f in faults))
         if self.args.verbose:
             R.note("%6.1f s  %s: next write after %.2f s" % (time.monotonic() - self.shared.began,
                                                            what, took))
 
-    def wait_progress(self, when):
+    def wait_progress(self, when, limit=PROGRESS_S):
         """Until some writes more are acknowledged; returns how long the first took."""
         began, had = time.monotonic(), self.shared.acknowledged
         first = None
@@ -124,7 +128,7 @@ class Run:
             now = time.monotonic()
             if first is None and self.shared.acknowledged > had:
                 first = now - began
-            if now > began + PROGRESS_S * herald.SLOW:
+            if now > began + limit * herald.SLOW:
                 raise Fail("%s no write is acknowledged for %.0f s\n%s"
                            % (when, now - began, self.cluster.tails()))
             self.pass_time(0.01)
@@ -136,8 +140,8 @@ class Run:
         time.sleep(seconds)
         for n in self.cluster.nodes:
             if n.expected and not n.running():
-                raise Fail("%s ended by itself with %s\n%s" % (n.name, n.process.returncode,
-                                                               "\n".join(n.log().splitlines()[-8:])))
+                last = "\n".join(n.log().splitlines()[-8:])
+                raise Fail("%s ended by itself with %s\n%s" % (n.name, n.process.returncode, last))
 
     # --- the verdict ------------------------------------------------------------------------
 
@@ -183,6 +187,9 @@ class Run:
             return
         got = subprocess.run([program, path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                              text=True, check=False)
+        if got.returncode == 2 and not self.cluster.kind.stream:
+            R.note("not decided: without a log there are too many unknown writes")
+            return
         check(got.returncode == 0, "the history is wrong (%d): %s", got.returncode,
               got.stdout[-2000:])
 

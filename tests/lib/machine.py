@@ -103,8 +103,9 @@ class Network:
         return "198.18.%d.%d" % (self.number, server + 1)
 
     def prefix(self, server):
-        """What a command begins with to run in the server's namespace."""
-        return ["ip", "netns", "exec", self.space(server)]
+        """What a command begins with to run in the server's namespace. Not `ip netns exec`, which
+        would give it a view of its own of the mounts, and keep unmounted ones alive."""
+        return ["nsenter", "--net=/run/netns/" + self.space(server)]
 
     def add(self, undo, i):
         space, outer = self.space(i), "hrld-%d-%d" % (self.number, i + 1)

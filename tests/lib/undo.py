@@ -1,6 +1,6 @@
-"""What a test leaves in the machine (processes, namespaces, mounts) and how it goes away again, also
-when the test is killed: a second process holds the list and works through it, last entry first, as
-soon as the test closes its end of a pipe, in whatever way it ends.
+"""What a test leaves in the machine (processes, namespaces, mounts) and how it goes away again,
+also when the test is killed: a second process holds the list and works through it, last entry
+first, as soon as the test closes its end of a pipe, in whatever way it ends.
 
     undo = Undo()
     undo.later("ip", "netns", "del", name)   # registered before the thing is made
