@@ -157,7 +157,9 @@ class Client(threading.Thread):
         elif kind < 0.92:
             self.do(Op(self.number, "get", key, mode="default"))
         else:
-            self.do(Op(self.number, "get", key, mode="stale", sent=self.views.get(key)))
+            # The peers promise that only of one and the same server.
+            sent = self.views.get(key) if self.shared.cluster.kind.stream else None
+            self.do(Op(self.number, "get", key, mode="stale", sent=sent))
 
     def value(self):
         self.serial += 1

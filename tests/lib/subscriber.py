@@ -54,6 +54,7 @@ class Subscriber(threading.Thread):
         self.dice = random.Random(seed)
         self.checkers = [Checker("%s.%d" % (self.name, i), f) for i, f in enumerate(filters)]
         self.start_mode = {c: start for c in self.checkers}
+        self.first_mode = start
         self.connections = 0
         self.last_id = None  # of an SSE stream with several subscriptions
 
@@ -138,6 +139,8 @@ class Subscriber(threading.Thread):
                 back = max(1, c.cursor - self.dice.randrange(1500))
                 c.segments.append(Segment(back, "went back"))
             return "resume", c.cursor
+        if self.start_mode[c] == "resume":  # began, but ended before it was told where
+            return self.first_mode, None
         return self.start_mode[c], None
 
     def begun(self, c, mode, cursor, after):
