@@ -11,6 +11,8 @@
 # stream         validators of the change stream over random workloads
 # bad-input      hostile and broken clients, broken data directories
 # kill [ROUNDS]  kill -9 under load (200 rounds, about 2 minutes)
+# cluster [SEED SECONDS] real servers in namespaces under faults; with a seed a campaign of all
+#                mixes, so many seconds each, whose totals are appended to tests/cluster/ledger.txt
 # interop        curl, npm packages, Chromium and Debian's consul as clients
 # fuzz [SECONDS] each fuzzer for so long (10)
 # tsan           unit tests and a server under ThreadSanitizer
@@ -126,6 +128,17 @@ kind_kill() {
     script build 1800 tests/process/kill.py "${1:-200}"
 }
 
+kind_cluster() {
+    need_build build herald tests/sim/linearize || return
+    if [ -n "${1:-}" ]; then
+        mixes=kill,pause,process,partition,one-way,network,clock,full,power,disk,flip,all
+        script build 86400 tests/cluster/fire.py "$1" "${2:-120}" --servers 3,5 --ledger \
+            --verbose --fault $mixes,everything
+    else
+        script build 600 tests/cluster/fire.py --ci
+    fi
+}
+
 kind_interop() {
     need_build build-asan herald || return
     sh tests/interop/setup.sh "$out" >"$out/interop-setup.log" 2>&1 || {
@@ -225,12 +238,12 @@ follow() {
 
 passed=0 failed=0 skipped=0
 run_kind() {
-    kind=$1 argument=${2:-}
-    step "$kind $argument"
+    kind=$1 argument=${2:-} second=${3:-}
+    step "$kind $argument $second"
     began=$(date +%s)
     rm -f "$out/status"
     {
-        "kind_$(echo "$kind" | tr - _)" "$argument" 2>&1
+        "kind_$(echo "$kind" | tr - _)" "$argument" "$second" 2>&1
         echo $? >"$out/status"
     } | tee "$out/$kind.log" | follow "$kind" "$out/counts"
     read -r _ p f s _ <"$out/counts"
@@ -249,6 +262,7 @@ packages_of() {
     unit | tsan) echo python3 libcriterion-dev ;;
     fuzz) echo clang libclang-rt-dev libcriterion-dev ;;
     contract | stream | bad-input | kill) echo python3 ;;
+    cluster) echo python3 iproute2 nftables e2fsprogs mount faketime ;;
     interop)
         echo python3 chromium
         command -v node >/dev/null || echo nodejs
@@ -257,7 +271,7 @@ packages_of() {
     esac
 }
 
-kinds="tidy unit sim swim contract stream bad-input kill interop fuzz tsan quickstart"
+kinds="tidy unit sim swim contract stream bad-input kill cluster interop fuzz tsan quickstart"
 case ${1:-} in
 -h | --help)
     sed -n '2,/^set/s/^# \{0,1\}//p' tests/run.sh
@@ -292,7 +306,7 @@ need_build_packages
 # shellcheck disable=SC2046 # a list of words
 need_packages $(for kind in ${1:-$kinds}; do packages_of "$kind"; done | tr ' ' '\n' | sort -u)
 if [ $# -gt 0 ]; then
-    run_kind "$1" "${2:-}"
+    run_kind "$1" "${2:-}" "${3:-}"
 else
     for kind in $kinds; do
         run_kind "$kind"

@@ -128,7 +128,7 @@ static void members_on_changed(void *ctx, const struct gossip_member *g)
     }
     /* Not before gossip_open() has returned. */
     if (m->gossip != NULL) {
-        found_look(m);
+        founding_look(m);
         if (m->options.changed != NULL) {
             m->options.changed(m->options.ctx);
         }
@@ -341,7 +341,7 @@ enum err members_open(const struct members_options *options,
     list_init(&m->leavers);
     (void)snprintf(m->rpc_address, sizeof m->rpc_address, "%s", store_address(options->store));
     members_make_tags(m);
-    found_open(m);
+    founding_open(m);
     leave_open(m);
     join_open(m);
     enum err e = config_gossips(options->config) ? members_open_gossip(m, why) : OK;
@@ -350,7 +350,7 @@ enum err members_open(const struct members_options *options,
         members_close(m);
         return e;
     }
-    found_look(m);
+    founding_look(m);
     *ret_members = m;
     return OK;
 }
@@ -361,7 +361,7 @@ void members_stop(struct members *m)
         return;
     }
     m->closing = true;
-    found_close(m);
+    founding_close(m);
     timer_stop(&m->leave_timer);
     gossip_close(m->gossip);
     m->gossip = NULL;

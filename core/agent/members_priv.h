@@ -1,5 +1,5 @@
 /* What the files of core/agent share: members.c has the gossip and the orders, join.c names and
- * joins, found.c founds the cluster, leave.c says good-bye.
+ * joins, founding.c founds the cluster, leave.c says good-bye.
  *
  * Threads  the main loop's; join.c resolves names on a thread of its own.
  */
@@ -71,10 +71,10 @@ void join_open(struct members *m);
 void join_close(struct members *m);
 void join_order(struct members *m, struct members_order *o);
 
-/* found.c */
-void found_open(struct members *m);
-void found_look(struct members *m);
-void found_close(struct members *m);
+/* founding.c */
+void founding_open(struct members *m);
+void founding_look(struct members *m);
+void founding_close(struct members *m);
 
 /* leave.c */
 void leave_open(struct members *m);

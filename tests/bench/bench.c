@@ -278,14 +278,39 @@ static struct sockaddr_in loopback(uint64_t port)
     };
 }
 
-int bench_connect(uint64_t port)
+/* The one of `hosts` whose turn it is. */
+static struct in_addr host_of(const char *hosts, uint64_t number)
+{
+    struct in_addr got;
+    char host[INET_ADDRSTRLEN];
+    uint64_t count = 1;
+    for (const char *p = hosts; (p = strchr(p, ',')) != NULL; p++) {
+        count++;
+    }
+    for (number %= count; number > 0; number--) {
+        hosts = strchr(hosts, ',') + 1;
+    }
+    size_t len = strcspn(hosts, ",");
+    if (len >= sizeof(host)) {
+        bench_fail("not an address: %s", hosts);
+    }
+    memcpy(host, hosts, len);
+    host[len] = '\0';
+    if (inet_pton(AF_INET, host, &got) != 1) {
+        bench_fail("not an address: %s", host);
+    }
+    return got;
+}
+
+int bench_connect(const char *hosts, uint64_t number, uint64_t port)
 {
     struct sockaddr_in to = loopback(port);
+    to.sin_addr = host_of(hosts, number);
     struct linger reset = {.l_onoff = 1, .l_linger = 0};
     int fd = socket_new();
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     if (connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0) {
-        bench_fail("connect to port %" PRIu64 ": %s", port, strerror(errno));
+        bench_fail("connect to %s, port %" PRIu64 ": %s", hosts, port, strerror(errno));
     }
     fcntl(fd, F_SETFL, O_NONBLOCK);
     return fd;

@@ -71,9 +71,12 @@ int bench_epoll(void);
 void bench_watch(int epoll, int fd, uint32_t events, void *ctx);
 /* Raises the limit of descriptors as far as the system lets it. */
 void bench_descriptors(uint64_t needed);
-/* Non-blocking, connected to 127.0.0.1, without Nagle; closed by a reset, so that tens of
- * thousands of connections leave no TIME_WAIT behind. */
-int bench_connect(uint64_t port);
+/* Where the programs connect to unless told otherwise. */
+#define BENCH_HOSTS "127.0.0.1"
+/* Non-blocking, without Nagle; closed by a reset, so that tens of thousands of connections leave
+ * no TIME_WAIT behind. `hosts` are literal IPv4 addresses with commas; connection `number` goes to
+ * the one whose turn it is. */
+int bench_connect(const char *hosts, uint64_t number, uint64_t port);
 /* Non-blocking listener on 127.0.0.1; several may share a port. */
 int bench_listen(uint64_t port);
 /* The whole of it, at once: a benchmark never has so much in flight that the kernel would not

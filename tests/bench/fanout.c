@@ -425,8 +425,9 @@ static void fanout_open(struct fanout *f)
     f->s = bench_alloc(f->subscribers, sizeof(*f->s));
     for (uint64_t i = 0; i < f->subscribers; i++) {
         struct subscriber *s = &f->s[i];
-        *s = (struct subscriber){
-            .fd = bench_connect(f->port), .strict = i == 0, .in = bench_alloc(IN_MAX, 1)};
+        *s = (struct subscriber){.fd = bench_connect(BENCH_HOSTS, 0, f->port),
+                                 .strict = i == 0,
+                                 .in = bench_alloc(IN_MAX, 1)};
         bench_watch(f->epoll, s->fd, EPOLLIN, s);
         request_send(f, s);
     }

@@ -4,7 +4,7 @@
  *
  *   load --port N --mode seed|get|put|etcd-seed|etcd-get|etcd-put|fixed
  *        [--connections 64] [--ms 3000] [--warmup-ms 300] [--keys 1000] [--value 100]
- *        [--prefix bench/load/] [--pid SERVER]
+ *        [--prefix bench/load/] [--pid SERVER] [--hosts ADDRESS,...]
  *
  * `seed` writes each key once; `get` checks that each answer carries the seeded value; each `put`
  * writes a value that was never there (an equal one would be no write at all); `fixed` sends what
@@ -48,6 +48,7 @@ struct load {
     enum mode mode;
     bool etcd;
     const char *prefix;
+    const char *hosts;
     uint64_t port, connections, ms, warmup_ms, keys, value_len, pid;
     int epoll;
     struct connection *c;
@@ -196,7 +197,7 @@ static void load_open(struct load *l)
     l->c = bench_alloc(l->connections, sizeof(*l->c));
     l->epoll = bench_epoll();
     for (uint64_t i = 0; i < l->connections; i++) {
-        l->c[i].fd = bench_connect(l->port);
+        l->c[i].fd = bench_connect(l->hosts, i, l->port);
         bench_watch(l->epoll, l->c[i].fd, EPOLLIN, &l->c[i]);
     }
 }
@@ -249,6 +250,7 @@ int main(int argc, char **argv)
 {
     const char *mode = "get";
     struct load l = {.prefix = "bench/load/",
+                     .hosts = BENCH_HOSTS,
                      .connections = 64,
                      .ms = 3000,
                      .warmup_ms = 300,
@@ -257,6 +259,7 @@ int main(int argc, char **argv)
     bench_options(argc, argv,
                   (struct bench_option[]){{"mode", &mode, NULL},
                                           {"prefix", &l.prefix, NULL},
+                                          {"hosts", &l.hosts, NULL},
                                           {"port", NULL, &l.port},
                                           {"connections", NULL, &l.connections},
                                           {"ms", NULL, &l.ms},

@@ -5,7 +5,8 @@
 
 Each figure runs Herald and its peers in turn (A B C A B C ...), five times, and takes medians.
 Benchmarks never fail on slowness; they fail on wrong answers. Everything that is started here is
-stopped here, also when interrupted. NAMEs: get put put1 wake fresh cost fanout replay.
+stopped here, also when interrupted. NAMEs: get put put1 wake fresh cost fanout replay;
+of three servers: put3 failover cutoff transfer wake3 wire catchup.
 """
 import argparse
 import ctypes
@@ -23,6 +24,9 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+
+import clusters
+from words import number, verdict
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CONNECTIONS_PER_CLIENT = 19000  # Consul wants some descriptors for itself
@@ -95,18 +99,6 @@ class Run:
         for server in list(self.running):
             server.stop()
         shutil.rmtree(self.scratch, ignore_errors=True)
-
-
-def number(v):
-    if isinstance(v, str):
-        return v
-    if v >= 1000:
-        return "{:,.0f}".format(v)
-    return "%.3g" % v
-
-
-def verdict(text, met):
-    return "%s: %s" % (text, "met" if met else "missed")
 
 
 # --- servers
@@ -517,6 +509,7 @@ FIGURES = {
     "cost": ("cost of queries that do not match", figure_cost),
     "fanout": ("WebSocket fan-out", figure_fanout),
     "replay": ("replay of history", figure_replay),
+    **clusters.FIGURES,
 }
 
 

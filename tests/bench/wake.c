@@ -4,13 +4,14 @@
  * bare_broadcast.
  *
  *   wake --port N --pid SERVER [--waiters 5000] [--keys one|each] [--rounds 3] [--check yes|no]
- *        [--hold yes|no] [--seed yes|no]
+ *        [--hold yes|no] [--seed yes|no] [--stale yes|no] [--hosts ADDRESS,...]
  *
  * Prints one line of JSON: medians over the rounds, memory per waiting query (resident, after
  * minus before; meaningful on a fresh server), the server's CPU per round.
  * With `--hold yes` it writes nothing: it prints `ready`, holds its queries until its standard
  * input ends, and fails if one of them was answered. That is for measuring other writes beside;
- * with `--seed no` the keys are there already.
+ * with `--seed no` the keys are there already, with `--stale yes` the queries are for what the
+ * server itself has.
  *
  * Errors   an answer that is missing, late, early or wrong ends the program with status 1.
  */
@@ -48,8 +49,9 @@ struct connection {
 };
 
 struct wake {
+    const char *hosts;
     uint64_t port, pid, waiters, rounds;
-    bool each, check, hold, seed;
+    bool each, check, hold, seed, stale;
     int epoll;
     struct connection *waiter;
     struct connection writer[WRITERS];
@@ -78,12 +80,13 @@ static void query_send(struct wake *w, struct connection *c)
     char key[64];
     char out[256];
     key_write(w, c->number, key, sizeof(key));
-    int n = c->waits ? snprintf(out, sizeof(out),
-                                "GET /v1/kv/%s?index=%" PRIu64
-                                "&wait=10m HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
-                                key, c->index)
-                     : snprintf(out, sizeof(out),
-                                "GET /v1/kv/%s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", key);
+    int n = c->waits
+                ? snprintf(out, sizeof(out),
+                           "GET /v1/kv/%s?index=%" PRIu64
+                           "&wait=10m%s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+                           key, c->index, w->stale ? "&stale" : "")
+                : snprintf(out, sizeof(out), "GET /v1/kv/%s%s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+                           key, w->stale ? "?stale" : "");
     bench_send(c->fd, out, (size_t)n);
 }
 
@@ -193,7 +196,8 @@ static void drain(struct wake *w)
 
 static void connection_open(struct wake *w, struct connection *c, enum role role, uint64_t number)
 {
-    *c = (struct connection){.role = role, .number = number, .fd = bench_connect(w->port)};
+    *c = (struct connection){
+        .role = role, .number = number, .fd = bench_connect(w->hosts, number, w->port)};
     bench_watch(w->epoll, c->fd, EPOLLIN, c);
 }
 
@@ -314,10 +318,12 @@ int main(int argc, char **argv)
     const char *check = "yes";
     const char *held = "no";
     const char *seed = "yes";
-    struct wake w = {.waiters = 5000, .rounds = 3};
+    const char *stale = "no";
+    struct wake w = {.hosts = BENCH_HOSTS, .waiters = 5000, .rounds = 3};
     struct rounds r = {0};
     bench_options(argc, argv,
-                  (struct bench_option[]){{"port", NULL, &w.port},
+                  (struct bench_option[]){{"hosts", &w.hosts, NULL},
+                                          {"port", NULL, &w.port},
                                           {"pid", NULL, &w.pid},
                                           {"waiters", NULL, &w.waiters},
                                           {"rounds", NULL, &w.rounds},
@@ -325,11 +331,13 @@ int main(int argc, char **argv)
                                           {"check", &check, NULL},
                                           {"hold", &held, NULL},
                                           {"seed", &seed, NULL},
+                                          {"stale", &stale, NULL},
                                           {0}});
     w.each = strcmp(keys, "each") == 0;
     w.check = strcmp(check, "yes") == 0;
     w.hold = strcmp(held, "yes") == 0;
     w.seed = strcmp(seed, "yes") == 0;
+    w.stale = strcmp(stale, "yes") == 0;
     if (w.waiters == 0 || w.rounds == 0) {
         bench_fail("at least one waiter and one round");
     }

@@ -80,12 +80,12 @@ class Response:
 class Connection:
     """A raw socket with just enough HTTP/1.1 to send anything and read answers one at a time."""
 
-    def __init__(self, port=None, unix=None, timeout=15.0, receive_buffer=None):
+    def __init__(self, port=None, unix=None, timeout=15.0, receive_buffer=None, host="127.0.0.1"):
         self.sock = socket.socket(socket.AF_UNIX if unix else socket.AF_INET)
         if receive_buffer:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.sock.settimeout(timeout * SLOW)
-        self.sock.connect(unix if unix else ("127.0.0.1", port))
+        self.sock.connect(unix if unix else (host, port))
         if not unix:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.held = b""
@@ -153,8 +153,12 @@ class Connection:
         return Response(int(status), reason, headers, b"")
 
     def read_chunk(self):
-        """One chunk of a chunked body; b"" is the last."""
+        """One chunk of a chunked body; b"" is the last, and trailers are passed over."""
         size = int(self.read_until(b"\r\n").split(b";")[0], 16)
+        if size == 0:
+            while self.read_until(b"\r\n"):
+                pass
+            return b""
         data = self.read_exactly(size)
         assert self.read_exactly(2) == b"\r\n"
         return data

@@ -18,6 +18,7 @@ KINDS = ["websocket", "websocket-url", "sse", "sse-many", "ndjson", "ndjson-batc
 
 class World:
     """What all threads of one run share."""
+    passing = ("not_ready", "rate_limited")  # errors that a restart explains
 
     def __init__(self, server):
         self.server = server
@@ -31,6 +32,13 @@ class World:
     def problem(self, why, *args):
         with self.lock:
             self.problems.append(why % args)
+
+    def connect(self, subscriber, **kw):
+        return herald.Connection(self.server.port, timeout=30, **kw)
+
+    def may_refuse(self, status):
+        """Whether a server may answer so now; the subscriber comes back later."""
+        return False
 
 
 class Gone(Exception):
@@ -46,6 +54,7 @@ class Subscriber(threading.Thread):
         self.dice = random.Random(seed)
         self.checkers = [Checker("%s.%d" % (self.name, i), f) for i, f in enumerate(filters)]
         self.start_mode = {c: start for c in self.checkers}
+        self.first_mode = start
         self.connections = 0
         self.last_id = None  # of an SSE stream with several subscriptions
 
@@ -92,8 +101,7 @@ class Subscriber(threading.Thread):
 
     def connection(self):
         self.connections += 1
-        self.conn = herald.Connection(self.world.server.port, timeout=30,
-                                      receive_buffer=4096 if self.slow else None)
+        self.conn = self.world.connect(self, receive_buffer=4096 if self.slow else None)
         return self.conn
 
     def pace(self, messages):
@@ -131,6 +139,8 @@ class Subscriber(threading.Thread):
                 back = max(1, c.cursor - self.dice.randrange(1500))
                 c.segments.append(Segment(back, "went back"))
             return "resume", c.cursor
+        if self.start_mode[c] == "resume":  # began, but ended before it was told where
+            return self.first_mode, None
         return self.start_mode[c], None
 
     def begun(self, c, mode, cursor, after):
@@ -234,7 +244,8 @@ class Subscriber(threading.Thread):
 
     def refused(self, response):
         if response.status != 101:
-            self.world.problem("%s: handshake answered %d", self.name, response.status)
+            if not self.world.may_refuse(response.status):
+                self.world.problem("%s: handshake answered %d", self.name, response.status)
             raise Gone()
 
     def websocket_read(self, ws, asked):
@@ -283,7 +294,8 @@ class Subscriber(threading.Thread):
         with self.connection() as conn:
             stream = herald.Sse(conn, "/v1/stream?" + query, headers)
             if stream.response.status != 200:
-                self.world.problem("%s: answered %d", self.name, stream.response.status)
+                if not self.world.may_refuse(stream.response.status):
+                    self.world.problem("%s: answered %d", self.name, stream.response.status)
                 raise Gone()
             self.met(stream.response.headers.get("x-herald-epoch"))
             for c, mode, cursor in asked:
@@ -359,7 +371,8 @@ class Subscriber(threading.Thread):
                 self.lost(c, cursor or 0, body)
                 raise Gone()
             if stream.response.status != 200:
-                self.world.problem("%s: answered %d", self.name, stream.response.status)
+                if not self.world.may_refuse(stream.response.status):
+                    self.world.problem("%s: answered %d", self.name, stream.response.status)
                 raise Gone()
             self.plan()
             got = 0
@@ -388,6 +401,6 @@ class Subscriber(threading.Thread):
 
 def herald_error(subscriber, m):
     """An error message ends the connection; only those that a restart explains are no problem."""
-    if m.get("code") not in ("not_ready", "rate_limited"):
+    if m.get("code") not in subscriber.world.passing:
         subscriber.world.problem("%s: error %s", subscriber.name, m)
     return Gone()

@@ -50,20 +50,20 @@ static size_t founders_gather(const struct members *m, struct store_founder *ret
     return count;
 }
 
-static bool found_is_over(struct members *m)
+static bool founding_is_over(struct members *m)
 {
     struct store_facts facts;
     store_facts_get(m->options.store, &facts);
     return facts.bootstrapped;
 }
 
-void found_look(struct members *m)
+void founding_look(struct members *m)
 {
     struct store_founder founders[STORE_SERVERS_MAX];
     if (!m->founding || m->gossip == NULL) {
         return;
     }
-    if (found_is_over(m)) {
+    if (founding_is_over(m)) {
         m->founding = false;
         timer_stop(&m->found);
         members_untag(m, "expect");
@@ -82,22 +82,22 @@ void found_look(struct members *m)
     }
 }
 
-static void found_on_timer(struct timer *t)
+static void founding_on_timer(struct timer *t)
 {
-    found_look(LIST_OWNER(t, struct members, found));
+    founding_look(LIST_OWNER(t, struct members, found));
 }
 
-void found_open(struct members *m)
+void founding_open(struct members *m)
 {
     const struct config *c = m->options.config;
-    env_timer_init(members_env(m), &m->found, found_on_timer);
-    m->founding = c->bootstrap_expect > 1 && !found_is_over(m);
+    env_timer_init(members_env(m), &m->found, founding_on_timer);
+    m->founding = c->bootstrap_expect > 1 && !founding_is_over(m);
     if (m->founding) {
         members_tag(m, "expect", "%llu", (unsigned long long)c->bootstrap_expect);
     }
 }
 
-void found_close(struct members *m)
+void founding_close(struct members *m)
 {
     timer_stop(&m->found);
     m->founding = false;
