@@ -160,7 +160,11 @@ static void own_joined(struct join_job *job, size_t joined, const char *why)
         m->options.failed(m->options.ctx, "retry_join: retry_max tries were made, none succeeded");
         return;
     }
-    env_timer_start(members_env(m), &m->retry, c->retry_interval_ms);
+    /* Servers that start together meet soon; whoever is away for long is asked rarely. */
+    unsigned doublings = m->tries < JOIN_DOUBLINGS ? (unsigned)m->tries - 1 : JOIN_DOUBLINGS;
+    uint64_t wait_ms = (uint64_t)JOIN_RETRY_MIN_MS << doublings;
+    env_timer_start(members_env(m), &m->retry,
+                    wait_ms < c->retry_interval_ms ? wait_ms : c->retry_interval_ms);
 }
 
 static void job_joined(void *ctx, size_t joined, const char *why)

@@ -129,6 +129,7 @@ static void members_on_changed(void *ctx, const struct gossip_member *g)
     /* Not before gossip_open() has returned. */
     if (m->gossip != NULL) {
         founding_look(m);
+        lead_look(m->lead);
         if (m->options.changed != NULL) {
             m->options.changed(m->options.ctx);
         }
@@ -350,6 +351,7 @@ enum err members_open(const struct members_options *options,
         members_close(m);
         return e;
     }
+    m->lead = lead_open(m);
     founding_look(m);
     *ret_members = m;
     return OK;
@@ -361,6 +363,7 @@ void members_stop(struct members *m)
         return;
     }
     m->closing = true;
+    lead_close(m->lead);
     founding_close(m);
     timer_stop(&m->leave_timer);
     gossip_close(m->gossip);
@@ -376,6 +379,7 @@ void members_close(struct members *m)
     CHECK(m->closing);
     CHECK(!m->removing);
     leave_close(m);
+    lead_free(m->lead);
     free(m);
 }
 

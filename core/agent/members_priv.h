@@ -1,11 +1,12 @@
 /* What the files of core/agent share: members.c has the gossip and the orders, join.c names and
- * joins, founding.c founds the cluster, leave.c says good-bye.
+ * joins, founding.c founds the cluster, lead.c is the leader's care for it, leave.c says good-bye.
  *
  * Threads  the main loop's; join.c resolves names on a thread of its own.
  */
 #ifndef CORE_AGENT_MEMBERS_PRIV_H
 #define CORE_AGENT_MEMBERS_PRIV_H
 
+#include "core/agent/lead.h"
 #include "core/agent/members.h"
 #include "core/base/list.h"
 
@@ -43,6 +44,7 @@ struct members {
     /* founding */
     struct timer found;
     bool founding; /* this server waits for its cluster, and says so by a tag */
+    struct lead *lead;
     /* leaving */
     enum leave_state leave;
     struct timer leave_timer;

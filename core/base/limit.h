@@ -175,6 +175,14 @@
 #define ORDER_HOLD_MS             30000U
 /* A newcomer has caught up when so few entries are missing. */
 #define SERVERS_TRAIL_MAX         256U
+/* First wait before joining is tried again; it doubles up to retry_interval. */
+#define JOIN_RETRY_MIN_MS         500U
+#define JOIN_DOUBLINGS            10U
+/* How often the leader looks after the servers; how soon when something changed; and how long a new
+ * leader waits before it takes anybody for dead. */
+#define LEAD_TICK_MS              500U
+#define LEAD_SOON_MS              20U
+#define LEAD_SETTLE_MS            10000U
 /* How long a promise to take part in a new cluster holds. */
 #define BOOTSTRAP_PROMISE_MS      10000U
 /* Writers whose commands may come twice, as remembered by the state. */

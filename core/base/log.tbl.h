@@ -23,6 +23,8 @@ X(LOG_STORE_NO_SPACE, ERROR, "store", "Data disk is full: writes are refused, re
 X(LOG_STORE_SPACE_BACK, INFO, "store", "Data disk has space again: writes are accepted")
 X(LOG_STORE_TRIMMED, DEBUG, "store", "Trimmed")
 X(LOG_STORE_SNAPSHOT, DEBUG, "store", "State is durable, the log before it can go")
+X(LOG_LEAD_ORDER, INFO, "agent", "Looking after the servers")
+X(LOG_LEAD_FAILED, WARN, "agent", "A change to the servers did not happen; it is tried again")
 X(LOG_PEER_CONNECTED, INFO, "peer", "Connected to a server")
 X(LOG_PEER_LOST, WARN, "peer", "Lost the connection to a server")
 X(LOG_PEER_REFUSED, WARN, "peer", "Connection refused")

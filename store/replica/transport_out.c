@@ -59,7 +59,7 @@ static void out_log_lost(struct out *o, uint64_t now_ms, const char *reason)
     if (now_ms - o->up_ms < TRANSPORT_RETRY_MAX_MS) {
         o->quiet_until_ms = now_ms + TRANSPORT_QUIET_MS;
     }
-    log_line(LOG_PEER_LOST, "peer=%" PRIu64 " address=%s channel=%s reason=\"%s\"", o->peer->id,
+    log_line(LOG_PEER_LOST, "server=%016" PRIx64 " address=%s channel=%s reason=\"%s\"", o->peer->id,
              o->peer->address, out_channel_name(o), reason);
 }
 
@@ -191,7 +191,7 @@ static void out_up(struct out *o)
     out_mark_dirty(o);
     out_news(o);
     if (o->up_ms >= o->quiet_until_ms) {
-        log_line(LOG_PEER_CONNECTED, "peer=%" PRIu64 " address=%s channel=%s", o->peer->id,
+        log_line(LOG_PEER_CONNECTED, "server=%016" PRIx64 " address=%s channel=%s", o->peer->id,
                  o->peer->address, out_channel_name(o));
     }
 }
