@@ -151,8 +151,8 @@ const struct engine_ops HUB_OPS = {
 
 /* --- behind every event ---------------------------------------------------------------------- */
 
-/* A leader knows what is committed once an entry of its own term is (thesis, section 6.4). The library
- * makes one only if something is in doubt. */
+/* A leader knows what is committed once an entry of its own term is (thesis, section 6.4). The
+ * library makes one only if something is in doubt. */
 static void hub_begin_term(struct store *s)
 {
     static const char NOTHING[8] = {0};

@@ -59,8 +59,8 @@ static void out_log_lost(struct out *o, uint64_t now_ms, const char *reason)
     if (now_ms - o->up_ms < TRANSPORT_RETRY_MAX_MS) {
         o->quiet_until_ms = now_ms + TRANSPORT_QUIET_MS;
     }
-    log_line(LOG_PEER_LOST, "server=%016" PRIx64 " address=%s channel=%s reason=\"%s\"", o->peer->id,
-             o->peer->address, out_channel_name(o), reason);
+    log_line(LOG_PEER_LOST, "server=%016" PRIx64 " address=%s channel=%s reason=\"%s\"",
+             o->peer->id, o->peer->address, out_channel_name(o), reason);
 }
 
 /* From any state to WAITING, without a timer. No reason: that was our own wish. */
