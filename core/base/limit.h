@@ -220,7 +220,10 @@
 #define GOSSIP_STATE_MAX          MIB(20)
 /* A stream is sealed in pieces of this size: a stranger cannot make a node hold more than one. */
 #define GOSSIP_CHUNK_MAX          KIB(64)
-#define GOSSIP_STREAMS_MAX        128U /* accepted and opened ones */
+/* Accepted and opened streams; twice as many when this node opens them. */
+#define GOSSIP_STREAMS_MAX        128U
+/* An accepted one is closed unless a first good piece came in this time. */
+#define GOSSIP_HELLO_MS           3000U
 #define GOSSIP_STREAM_MS          10000U
 #define GOSSIP_STREAM_PING_MS     900U
 /* Per sender, the counters of so many packets are remembered; older ones are refused. */

@@ -172,6 +172,7 @@ static void on_reaped(void *ctx, const struct gossip_member *m)
 {
     struct gossip *g = ctx;
     log_line(LOG_GOSSIP_REAPED, "name=%s", m->name);
+    metric_set(METRIC_GOSSIP_MEMBERS, swim_count(g->swim) - 1);
     if (g->reaped != NULL) {
         g->reaped(g->ctx, m);
     }

@@ -116,12 +116,7 @@ static void tcp_ready(struct io *io, unsigned ready)
         if (fd < 0) {
             return;
         }
-        if (s->stream_count >= GOSSIP_STREAMS_MAX) {
-            metric_add(METRIC_GOSSIP_DROPPED, 1);
-            (void)close(fd);
-        } else {
-            stream_accept(s, fd);
-        }
+        stream_accept(s, fd);
     }
 }
 

@@ -1,4 +1,10 @@
+#include "core/base/limit.h"
 #include "gossip_lib.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 static const char *const NAMES[AGENTS] = {"n0", "n1", "n2", "n3", "n4", "n5"};
 
@@ -361,5 +367,78 @@ Test(gossip, changed_tags_spread_and_too_many_are_refused)
     yard_wait(&y, tags_known);
     loop_call(y.loop, too_many_tags_now, &y);
     cr_assert_eq(y.e, ERR_TOO_BIG);
+    yard_close(&y);
+}
+
+/* --- strangers on the port
+ * ------------------------------------------------------------------------- */
+
+static int stranger(uint16_t port, int type)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+    int fd = socket(AF_INET, type, 0);
+    cr_assert_geq(fd, 0);
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    cr_assert_eq(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    return fd;
+}
+
+static bool closed_by_the_other(int fd)
+{
+    char data[512];
+    ssize_t got = 0;
+    while ((got = recv(fd, data, sizeof data, 0)) > 0) {
+    }
+    return got == 0 || errno == ECONNRESET;
+}
+
+/* Garbage in packets and on streams, lengths that lie, and more silent connections than there is
+ * room for: the members notice nothing, and a newcomer still gets in. */
+Test(gossip, strangers_are_survived)
+{
+    enum {
+        SILENT = GOSSIP_STREAMS_MAX + 40
+    };
+    static char junk[70000];
+    struct yard y;
+    int silent[SILENT];
+    yard_open(&y);
+    yard_cluster(&y, 2, KEY_A);
+    uint16_t port = gossip_port(y.agents[0].gossip);
+    unsigned before = y.agents[0].changes;
+    int fd = stranger(port, SOCK_DGRAM);
+    for (size_t len = 0; len < 2000; len++) {
+        memset(junk, (int)len & 3, len);
+        (void)send(fd, junk, len, 0);
+    }
+    (void)close(fd);
+    fd = stranger(port, SOCK_STREAM);
+    memset(junk, 'x', sizeof junk);
+    cr_assert_gt(send(fd, junk, sizeof junk, MSG_NOSIGNAL), 0);
+    cr_assert(closed_by_the_other(fd));
+    (void)close(fd);
+    /* A good hello as the other one's, then a piece of 4 GiB. */
+    fd = stranger(port, SOCK_STREAM);
+    char hello[28];
+    cr_assert_eq(recv(fd, hello, 24, MSG_WAITALL), 24);
+    memset(hello + 24, 0xff, 4);
+    cr_assert_eq(send(fd, hello, sizeof hello, MSG_NOSIGNAL), sizeof hello);
+    cr_assert(closed_by_the_other(fd));
+    (void)close(fd);
+    for (size_t i = 0; i < SILENT; i++) {
+        silent[i] = stranger(port, SOCK_STREAM);
+    }
+    const char *key = KEY_A;
+    struct gossip_options options = agent_options(&y, "n2");
+    options.keys = &key;
+    options.key_count = 1;
+    cr_assert_eq(agent_open(&y, 2, &options), OK);
+    cr_assert_eq(agent_join(&y, 2, y.agents[0].address), 1, "%s", y.why.text);
+    for (size_t i = 0; i < SILENT; i++) {
+        cr_assert(closed_by_the_other(silent[i]), "silent ones are not kept");
+        (void)close(silent[i]);
+    }
+    cr_assert_eq(gossip_count(y.agents[0].gossip), 3);
+    cr_assert_geq(y.agents[0].changes, before + 1);
     yard_close(&y);
 }
