@@ -521,8 +521,8 @@ void gossip_close(struct gossip *g)
     }
     order_close_all(g);
     socket_close(g->socket);
-    while (!list_empty(&g->joins)) {
-        join_free(LIST_OWNER(g->joins.next, struct join, link));
+    LIST_FOREACH (at, &g->joins) {
+        join_free(LIST_OWNER(at, struct join, link));
     }
     swim_close(g->swim);
     timer_stop(&g->save);

@@ -101,8 +101,8 @@ static void stream_late(struct timer *timer)
 
 void stream_close_all(struct socket *s)
 {
-    while (!list_empty(&s->streams)) {
-        stream_end(LIST_OWNER(s->streams.next, struct stream, link), ERR_CLOSED, "shutting down");
+    LIST_FOREACH (at, &s->streams) {
+        stream_end(LIST_OWNER(at, struct stream, link), ERR_CLOSED, "shutting down");
     }
 }
 
@@ -369,7 +369,7 @@ static struct stream *stream_new(struct socket *s, int fd, uint64_t timeout_ms)
     buf_init(&t->in, 4 + PIECE_MAX + STREAM_READ);
     buf_init(&t->message, GOSSIP_STATE_MAX);
     buf_init(&t->request, GOSSIP_STATE_MAX);
-    buf_init(&t->out, GOSSIP_STATE_MAX + PIECES_MAX * (KEYRING_OVERHEAD + 5) + HELLO_LEN);
+    buf_init(&t->out, GOSSIP_STATE_MAX + PIECES_MAX * ((size_t)KEYRING_OVERHEAD + 5) + HELLO_LEN);
     list_append(&s->streams, &t->link);
     s->stream_count++;
     env_timer_init(env, &t->deadline, stream_late);
@@ -415,7 +415,7 @@ static int call_connect(struct socket *s, const struct packet_address *to, const
         *ret_why = "an IPv6 address, and this node gossips on an IPv4 one";
         return -1;
     }
-    if (s->stream_count >= 2 * GOSSIP_STREAMS_MAX) {
+    if (s->stream_count >= (size_t)2 * GOSSIP_STREAMS_MAX) {
         *ret_why = "too many exchanges at one time";
         return -1;
     }
