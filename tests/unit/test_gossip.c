@@ -62,7 +62,7 @@ Test(gossip, who_is_killed_fails_and_comes_back_at_a_new_address)
     yard_wait_status(&y, "n2", GOSSIP_FAILED);
     struct gossip_options options = agent_options(&y, "n2");
     cr_assert_eq(agent_open(&y, 2, &options), OK);
-    cr_assert_str_neq(y.agents[2].address, before);
+    cr_assert_neq(strcmp(y.agents[2].address, before), 0);
     cr_assert_eq(agent_join(&y, 2, y.agents[1].address), 1, "%s", y.why.text);
     yard_wait_status(&y, "n2", GOSSIP_ALIVE);
     agent_see(&y, 2, "n2");
