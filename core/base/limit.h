@@ -236,7 +236,7 @@
 #define GOSSIP_TURN_PACKETS       256U
 /* The members' file is written so long after a change. */
 #define GOSSIP_MEMBERS_SAVE_MS    500U
-/* One line of the log for so long, however often two nodes claim one name. */
+/* One line of the log for so long, however often the same is said: a claimed name, a refutation. */
 #define GOSSIP_QUIET_MS           10000U
 #define GOSSIP_LABEL_MAX          64U
 

@@ -181,6 +181,12 @@ static void on_reaped(void *ctx, const struct gossip_member *m)
 static void on_note(void *ctx, enum swim_note note, const char *name)
 {
     struct gossip *g = ctx;
+    uint64_t now_ms = env_now_ms(g->env);
+    /* One rumour comes from many, and whoever means ill repeats it. */
+    if (note != SWIM_SUSPECTED && now_ms < g->quiet_until_ms[note]) {
+        return;
+    }
+    g->quiet_until_ms[note] = now_ms + GOSSIP_QUIET_MS;
     switch (note) {
     case SWIM_SUSPECTED:
         log_line(LOG_GOSSIP_SUSPECT, "name=%s", name);
@@ -189,11 +195,7 @@ static void on_note(void *ctx, enum swim_note note, const char *name)
         log_line(LOG_GOSSIP_REFUTED, "health=%u", swim_health(g->swim));
         break;
     case SWIM_CONFLICT:
-        /* Each rumour of the other one says it again. */
-        if (env_now_ms(g->env) >= g->quiet_until_ms) {
-            g->quiet_until_ms = env_now_ms(g->env) + GOSSIP_QUIET_MS;
-            log_line(LOG_GOSSIP_CONFLICT, "name=%s", name);
-        }
+        log_line(LOG_GOSSIP_CONFLICT, "name=%s", name);
         break;
     case SWIM_JUMP:
         log_line(LOG_GOSSIP_REFUSED, "name=%s reason=\"incarnation too far ahead\"", name);
