@@ -118,7 +118,10 @@
 #define GOSSIP_STATE_MAX          MIB(20)
 /* A stream is sealed in pieces of this size: a stranger cannot make a node hold more than one. */
 #define GOSSIP_CHUNK_MAX          KIB(64)
-#define GOSSIP_STREAMS_MAX        128U /* accepted and opened ones */
+/* Accepted and opened streams; twice as many when this node opens them. */
+#define GOSSIP_STREAMS_MAX        128U
+/* An accepted one is closed unless a first good piece came in this time. */
+#define GOSSIP_HELLO_MS           3000U
 #define GOSSIP_STREAM_MS          10000U
 #define GOSSIP_STREAM_PING_MS     900U
 /* Per sender, the counters of so many packets are remembered; older ones are refused. */
@@ -131,30 +134,8 @@
 #define GOSSIP_TURN_PACKETS       256U
 /* The members' file is written so long after a change. */
 #define GOSSIP_MEMBERS_SAVE_MS    500U
-/* One line of the log for so long, however often two nodes claim one name. */
+/* One line of the log for so long, however often the same is said: a claimed name, a refutation. */
 #define GOSSIP_QUIET_MS           10000U
 #define GOSSIP_LABEL_MAX          64U
-
-/* --- gossip and servers, as configured (core/config) ---------------------------------------- */
-
-/* Failed members are tried again for so long (Consul's reconnect_timeout, and its least). */
-#define RECONNECT_DEFAULT_MS   (72ULL * 3600 * 1000)
-#define RECONNECT_MIN_MS       (8ULL * 3600 * 1000)
-#define JOIN_RETRY_DEFAULT_MS  30000U
-#define SERF_LAN_PORT          8301U
-/* Addresses that one try to join asks; names may have several. */
-#define JOIN_ADDRESSES_MAX     64U
-/* Servers that wait for their cluster look again for the others so often. */
-#define FOUND_RETRY_MS         1000U
-/* A server that leaves tries for so long to get out of the voters; while another change is under
- * way it asks again so often. */
-#define LEAVE_TRY_MS           30000U
-#define LEAVE_AGAIN_MS         200U
-/* A server that leaves stays so long behind its good-bye, for those who still ask it. */
-#define LEAVE_DRAIN_DEFAULT_MS 5000U
-/* Consul's autopilot. */
-#define AUTOPILOT_CONTACT_MS   200U
-#define AUTOPILOT_TRAILING     250U
-#define AUTOPILOT_STABLE_MS    10000U
 
 #endif

@@ -172,6 +172,7 @@ static void on_reaped(void *ctx, const struct gossip_member *m)
 {
     struct gossip *g = ctx;
     log_line(LOG_GOSSIP_REAPED, "name=%s", m->name);
+    metric_set(METRIC_GOSSIP_MEMBERS, swim_count(g->swim) - 1);
     if (g->reaped != NULL) {
         g->reaped(g->ctx, m);
     }
@@ -180,6 +181,12 @@ static void on_reaped(void *ctx, const struct gossip_member *m)
 static void on_note(void *ctx, enum swim_note note, const char *name)
 {
     struct gossip *g = ctx;
+    uint64_t now_ms = env_now_ms(g->env);
+    /* One rumour comes from many, and whoever means ill repeats it. */
+    if (note != SWIM_SUSPECTED && now_ms < g->quiet_until_ms[note]) {
+        return;
+    }
+    g->quiet_until_ms[note] = now_ms + GOSSIP_QUIET_MS;
     switch (note) {
     case SWIM_SUSPECTED:
         log_line(LOG_GOSSIP_SUSPECT, "name=%s", name);
@@ -188,11 +195,7 @@ static void on_note(void *ctx, enum swim_note note, const char *name)
         log_line(LOG_GOSSIP_REFUTED, "health=%u", swim_health(g->swim));
         break;
     case SWIM_CONFLICT:
-        /* Each rumour of the other one says it again. */
-        if (env_now_ms(g->env) >= g->quiet_until_ms) {
-            g->quiet_until_ms = env_now_ms(g->env) + GOSSIP_QUIET_MS;
-            log_line(LOG_GOSSIP_CONFLICT, "name=%s", name);
-        }
+        log_line(LOG_GOSSIP_CONFLICT, "name=%s", name);
         break;
     case SWIM_JUMP:
         log_line(LOG_GOSSIP_REFUSED, "name=%s reason=\"incarnation too far ahead\"", name);
@@ -520,8 +523,8 @@ void gossip_close(struct gossip *g)
     }
     order_close_all(g);
     socket_close(g->socket);
-    while (!list_empty(&g->joins)) {
-        join_free(LIST_OWNER(g->joins.next, struct join, link));
+    LIST_FOREACH (at, &g->joins) {
+        join_free(LIST_OWNER(at, struct join, link));
     }
     swim_close(g->swim);
     timer_stop(&g->save);

@@ -27,7 +27,7 @@ struct gossip {
     char *members_path;
     bool closing;
     bool left;
-    uint64_t quiet_until_ms; /* the log has heard of a conflict */
+    uint64_t quiet_until_ms[SWIM_ONLY_STREAM + 1]; /* the log has heard of it */
     struct list joins;
     struct list orders;
     struct timer save;

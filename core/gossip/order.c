@@ -83,7 +83,7 @@ static void order_keys(const struct gossip *g, struct buf *out)
     }
 }
 
-#define ORDER_KEYS_MAX (GOSSIP_KEYS_MAX * (GOSSIP_KEY_MAX + 1))
+#define ORDER_KEYS_MAX ((size_t)GOSSIP_KEYS_MAX * (GOSSIP_KEY_MAX + 1))
 #define ORDER_TEXT_MAX 200
 
 static void
@@ -280,7 +280,7 @@ void gossip_key(struct gossip *g,
 
 void order_close_all(struct gossip *g)
 {
-    while (!list_empty(&g->orders)) {
-        order_free(LIST_OWNER(g->orders.next, struct order, link));
+    LIST_FOREACH (at, &g->orders) {
+        order_free(LIST_OWNER(at, struct order, link));
     }
 }

@@ -44,15 +44,17 @@ struct packet_address socket_address_of(const struct sockaddr_storage *name)
 {
     struct packet_address a = {0};
     if (name->ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)name;
-        a.port = ntohs(in->sin_port);
+        struct sockaddr_in in;
+        memcpy(&in, name, sizeof in);
+        a.port = ntohs(in.sin_port);
         a.ip[10] = 0xff;
         a.ip[11] = 0xff;
-        memcpy(a.ip + 12, &in->sin_addr, 4);
+        memcpy(a.ip + 12, &in.sin_addr, 4);
     } else {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)name;
-        a.port = ntohs(in6->sin6_port);
-        memcpy(a.ip, &in6->sin6_addr, 16);
+        struct sockaddr_in6 in6;
+        memcpy(&in6, name, sizeof in6);
+        a.port = ntohs(in6.sin6_port);
+        memcpy(a.ip, &in6.sin6_addr, 16);
     }
     return a;
 }
@@ -116,12 +118,7 @@ static void tcp_ready(struct io *io, unsigned ready)
         if (fd < 0) {
             return;
         }
-        if (s->stream_count >= GOSSIP_STREAMS_MAX) {
-            metric_add(METRIC_GOSSIP_DROPPED, 1);
-            (void)close(fd);
-        } else {
-            stream_accept(s, fd);
-        }
+        stream_accept(s, fd);
     }
 }
 

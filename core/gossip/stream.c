@@ -101,8 +101,8 @@ static void stream_late(struct timer *timer)
 
 void stream_close_all(struct socket *s)
 {
-    while (!list_empty(&s->streams)) {
-        stream_end(LIST_OWNER(s->streams.next, struct stream, link), ERR_CLOSED, "shutting down");
+    LIST_FOREACH (at, &s->streams) {
+        stream_end(LIST_OWNER(at, struct stream, link), ERR_CLOSED, "shutting down");
     }
 }
 
@@ -222,6 +222,10 @@ static enum err hear_piece(struct stream *t, bool *ret_last)
     if (e == OK) {
         t->received++;
         buf_consume(&t->in, 4 + (size_t)len);
+    }
+    if (e == OK && t->received == 1 && t->call == NULL) {
+        /* No stranger (if there is a key): it gets the time that a whole state may take. */
+        env_timer_start(loop_env(t->socket->options.loop), &t->deadline, GOSSIP_STREAM_MS);
     }
     return e;
 }
@@ -365,7 +369,7 @@ static struct stream *stream_new(struct socket *s, int fd, uint64_t timeout_ms)
     buf_init(&t->in, 4 + PIECE_MAX + STREAM_READ);
     buf_init(&t->message, GOSSIP_STATE_MAX);
     buf_init(&t->request, GOSSIP_STATE_MAX);
-    buf_init(&t->out, GOSSIP_STATE_MAX + PIECES_MAX * (KEYRING_OVERHEAD + 5) + HELLO_LEN);
+    buf_init(&t->out, GOSSIP_STATE_MAX + PIECES_MAX * ((size_t)KEYRING_OVERHEAD + 5) + HELLO_LEN);
     list_append(&s->streams, &t->link);
     s->stream_count++;
     env_timer_init(env, &t->deadline, stream_late);
@@ -376,9 +380,29 @@ static struct stream *stream_new(struct socket *s, int fd, uint64_t timeout_ms)
     return t;
 }
 
+/* The oldest that has said nothing yet makes room: who holds connections open keeps nobody out. */
+static void accept_room(struct socket *s)
+{
+    LIST_FOREACH (at, &s->streams) {
+        struct stream *t = LIST_OWNER(at, struct stream, link);
+        if (t->call == NULL && t->received == 0) {
+            stream_end(t, ERR_LIMIT, "");
+            return;
+        }
+    }
+}
+
 void stream_accept(struct socket *s, int fd)
 {
-    struct stream *t = stream_new(s, fd, GOSSIP_STREAM_MS);
+    if (s->stream_count >= GOSSIP_STREAMS_MAX) {
+        accept_room(s);
+    }
+    if (s->stream_count >= GOSSIP_STREAMS_MAX) {
+        metric_add(METRIC_GOSSIP_DROPPED, 1);
+        (void)close(fd);
+        return;
+    }
+    struct stream *t = stream_new(s, fd, GOSSIP_HELLO_MS);
     sm_init(&t->sm, STREAM_STATES, STREAM_HELLO);
     say_hello(t);
     io_want(&t->io, IO_READ | IO_WRITE);
@@ -391,7 +415,7 @@ static int call_connect(struct socket *s, const struct packet_address *to, const
         *ret_why = "an IPv6 address, and this node gossips on an IPv4 one";
         return -1;
     }
-    if (s->stream_count >= GOSSIP_STREAMS_MAX) {
+    if (s->stream_count >= (size_t)2 * GOSSIP_STREAMS_MAX) {
         *ret_why = "too many exchanges at one time";
         return -1;
     }

@@ -308,7 +308,7 @@ static void on_alive_self(struct swim *s, const struct packet_message *m)
 void swim_on_alive(struct swim *s, const struct packet_message *m)
 {
     struct swim_member *known = swim_lookup(s, m->name);
-    if (known == s->self) {
+    if (known != NULL && known == s->self) {
         on_alive_self(s, m);
         return;
     }
@@ -350,7 +350,7 @@ void swim_on_alive(struct swim *s, const struct packet_message *m)
 void swim_on_suspect(struct swim *s, uint64_t incarnation, struct bytes name, struct bytes from)
 {
     struct swim_member *m = swim_lookup(s, name);
-    if (m == s->self) {
+    if (m != NULL && m == s->self) {
         accused(s, incarnation);
         return;
     }
@@ -375,7 +375,7 @@ void swim_on_dead(struct swim *s, uint64_t incarnation, struct bytes name, struc
 {
     struct swim_member *m = swim_lookup(s, name);
     bool own_word = bytes_equal(name, from);
-    if (m == s->self) {
+    if (m != NULL && m == s->self) {
         accused(s, incarnation);
         return;
     }
@@ -400,7 +400,7 @@ void swim_on_remove(struct swim *s, const struct packet_message *m)
 {
     struct swim_member *known = swim_lookup(s, m->name);
     bool prune = (m->flags & PACKET_PRUNE) != 0;
-    if (known == s->self) {
+    if (known != NULL && known == s->self) {
         accused(s, m->incarnation);
         return;
     }

@@ -66,6 +66,7 @@ struct world {
     uint64_t wrong_slow;    /* slow ones declared failed */
     uint64_t suspicions;
     uint64_t events;
+    struct list flights; /* what is on its way */
 };
 
 enum flight_kind {
@@ -78,6 +79,7 @@ enum flight_kind {
 
 struct flight {
     struct timer timer;
+    struct list link;
     struct world *world;
     enum flight_kind kind;
     bool landed; /* arrived, and waits for a slow node */
@@ -200,6 +202,7 @@ fly(struct node *from, size_t to, enum flight_kind kind, struct bytes data, stru
     }
     from->bytes += kind == FLY_PACKET ? data.len + GOSSIP_SEAL_MAX : 0;
     from->stream_bytes += kind == FLY_PACKET ? 0 : data.len;
+    list_append(&w->flights, &f->link);
     timer_init(&f->timer, &w->env.timers, flight_land);
     timer_start(&f->timer, w->now_ms + delay_ms);
 }
@@ -242,6 +245,13 @@ static void node_takes(struct node *n, const struct flight *f)
     CHECK(e == OK);
 }
 
+static void flight_over(struct flight *f)
+{
+    timer_stop(&f->timer);
+    list_remove(&f->link);
+    free(f);
+}
+
 static void flight_land(struct timer *t)
 {
     struct flight *f = LIST_OWNER(t, struct flight, timer);
@@ -261,7 +271,7 @@ static void flight_land(struct timer *t)
             node_takes(to, f);
         }
     }
-    free(f);
+    flight_over(f);
 }
 
 /* --- what the nodes do and say --------------------------------------------------------------- */
@@ -405,6 +415,7 @@ static struct world *world_open(uint64_t seed, size_t count, bool plain)
     w->count = count;
     w->plain = plain;
     timers_init(&w->env.timers);
+    list_init(&w->flights);
     for (size_t i = 0; i < count; i++) {
         w->nodes[i] = (struct node){.world = w, .number = i};
         timer_init(&w->nodes[i].slowing, &w->env.timers, node_slowing);
@@ -426,11 +437,8 @@ static void world_close(struct world *w)
             node_stop(&w->nodes[i]);
         }
     }
-    /* What is still on its way. */
-    while (w->env.timers.count > 0) {
-        struct timer *t = w->env.timers.items[1];
-        timer_stop(t);
-        free(LIST_OWNER(t, struct flight, timer));
+    LIST_FOREACH (at, &w->flights) {
+        flight_over(LIST_OWNER(at, struct flight, link));
     }
     timers_close(&w->env.timers);
     free(w);

@@ -48,6 +48,14 @@ struct yard {
     unsigned done;
     size_t joined;
     struct gossip_key_result keys;
+    /* what agent_see() saw */
+    size_t count;
+    uint16_t port;
+    bool encrypted;
+    bool ascending;
+    unsigned changes;
+    unsigned reaps;
+    struct gossip_member member;
 };
 
 static inline void agent_changed(void *ctx, const struct gossip_member *m)
@@ -240,6 +248,32 @@ agent_order(struct yard *y, size_t who, enum gossip_key_order order, const char 
     y->done = 0;
     loop_call(y->loop, agent_order_now, y);
     yard_wait(y, yard_is_done);
+}
+
+/* Copies what an agent knows: the loop goes on, and its members with it. */
+static inline void agent_see_now(void *arg)
+{
+    struct yard *y = arg;
+    const struct agent *a = &y->agents[y->who];
+    const struct gossip_member *m = gossip_find(a->gossip, y->text);
+    y->count = gossip_count(a->gossip);
+    y->port = gossip_port(a->gossip);
+    y->encrypted = gossip_encrypted(a->gossip);
+    y->changes = a->changes;
+    y->reaps = a->reaps;
+    y->member = m == NULL ? (struct gossip_member){0} : *m;
+    y->ascending = true;
+    for (size_t i = 1; i < y->count; i++) {
+        y->ascending = y->ascending &&
+                       strcmp(gossip_at(a->gossip, i - 1)->name, gossip_at(a->gossip, i)->name) < 0;
+    }
+}
+
+static inline void agent_see(struct yard *y, size_t who, const char *name)
+{
+    y->who = who;
+    y->text = name;
+    loop_call(y->loop, agent_see_now, y);
 }
 
 /* All open agents know `text` as `status`. */

@@ -1,4 +1,10 @@
+#include "core/base/limit.h"
 #include "gossip_lib.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 static const char *const NAMES[AGENTS] = {"n0", "n1", "n2", "n3", "n4", "n5"};
 
@@ -25,12 +31,11 @@ Test(gossip, joined_agents_all_know_each_other)
     struct yard y;
     yard_open(&y);
     yard_cluster(&y, 4, NULL);
-    cr_assert_eq(gossip_count(y.agents[3].gossip), 4);
-    for (size_t i = 0; i < 4; i++) {
-        cr_assert_str_eq(gossip_at(y.agents[3].gossip, i)->name, NAMES[i]);
-    }
-    cr_assert(gossip_find(y.agents[3].gossip, "n3")->self);
-    cr_assert_not(gossip_encrypted(y.agents[0].gossip));
+    agent_see(&y, 3, "n3");
+    cr_assert_eq(y.count, 4);
+    cr_assert(y.ascending);
+    cr_assert(y.member.self);
+    cr_assert_not(y.encrypted);
     yard_close(&y);
 }
 
@@ -57,10 +62,13 @@ Test(gossip, who_is_killed_fails_and_comes_back_at_a_new_address)
     yard_wait_status(&y, "n2", GOSSIP_FAILED);
     struct gossip_options options = agent_options(&y, "n2");
     cr_assert_eq(agent_open(&y, 2, &options), OK);
-    cr_assert_str_neq(y.agents[2].address, before);
+    cr_assert_neq(strcmp(y.agents[2].address, before), 0);
     cr_assert_eq(agent_join(&y, 2, y.agents[1].address), 1, "%s", y.why.text);
     yard_wait_status(&y, "n2", GOSSIP_ALIVE);
-    cr_assert_eq(gossip_find(y.agents[0].gossip, "n2")->port, gossip_port(y.agents[2].gossip));
+    agent_see(&y, 2, "n2");
+    uint16_t port = y.port;
+    agent_see(&y, 0, "n2");
+    cr_assert_eq(y.member.port, port);
     yard_close(&y);
 }
 
@@ -88,9 +96,13 @@ Test(gossip, a_wrong_key_is_refused_on_streams_and_in_packets)
     cr_assert_not_null(strstr(y.why.text, "has a gossip key"), "%s", y.why.text);
     cr_assert_eq(agent_join(&y, 0, y.agents[3].address), 0);
     cr_assert_not_null(strstr(y.why.text, "no gossip key"), "%s", y.why.text);
-    cr_assert_eq(gossip_count(y.agents[0].gossip), 2);
-    cr_assert_eq(gossip_count(y.agents[2].gossip), 1);
-    cr_assert_eq(gossip_count(y.agents[3].gossip), 1);
+    agent_see(&y, 0, "n1");
+    cr_assert(y.encrypted);
+    cr_assert_eq(y.count, 2);
+    agent_see(&y, 2, "wrong");
+    cr_assert_eq(y.count, 1);
+    agent_see(&y, 3, "none");
+    cr_assert_eq(y.count, 1);
     yard_close(&y);
 }
 
@@ -200,7 +212,8 @@ Test(gossip, clear_text_beyond_loopback_is_refused)
     cr_assert_eq(agent_open(&y, 1, &options), ERR_INVALID);
     cr_assert_not_null(strstr(y.why.text, "advertise"), "%s", y.why.text);
     options = agent_options(&y, "n1");
-    options.bind_port = gossip_port(y.agents[0].gossip);
+    agent_see(&y, 0, "n0");
+    options.bind_port = y.port;
     options.bind_address = "127.0.0.1";
     cr_assert_eq(agent_open(&y, 1, &options), ERR_IN_USE);
     yard_close(&y);
@@ -217,10 +230,12 @@ Test(gossip, ipv6_works)
         options.bind_address = "::1";
         cr_assert_eq(agent_open(&y, i, &options), OK, "%s", y.why.text);
     }
-    (void)snprintf(address, sizeof address, "[::1]:%u", gossip_port(y.agents[0].gossip));
+    agent_see(&y, 0, "n0");
+    (void)snprintf(address, sizeof address, "[::1]:%u", y.port);
     cr_assert_eq(agent_join(&y, 1, address), 1, "%s", y.why.text);
     yard_wait_status(&y, "n1", GOSSIP_ALIVE);
-    cr_assert_str_eq(gossip_find(y.agents[0].gossip, "n1")->address, "::1");
+    agent_see(&y, 0, "n1");
+    cr_assert_str_eq(y.member.address, "::1");
     yard_close(&y);
 }
 
@@ -319,7 +334,9 @@ Test(gossip, an_operator_can_write_off_the_failed)
     loop_call(y.loop, force_now, &y);
     cr_assert_eq(y.e, OK);
     yard_wait(&y, nobody_knows);
-    cr_assert_eq(y.agents[1].reaps, 1);
+    agent_see(&y, 1, "n2");
+    cr_assert_eq(y.reaps, 1);
+    y.who = 0;
     loop_call(y.loop, force_now, &y);
     cr_assert_eq(y.e, ERR_NOT_FOUND);
     yard_close(&y);
@@ -361,5 +378,80 @@ Test(gossip, changed_tags_spread_and_too_many_are_refused)
     yard_wait(&y, tags_known);
     loop_call(y.loop, too_many_tags_now, &y);
     cr_assert_eq(y.e, ERR_TOO_BIG);
+    yard_close(&y);
+}
+
+/* --- strangers on the port
+ * ------------------------------------------------------------------------- */
+
+static int stranger(uint16_t port, int type)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+    int fd = socket(AF_INET, type, 0);
+    cr_assert_geq(fd, 0);
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    cr_assert_eq(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    return fd;
+}
+
+static bool closed_by_the_other(int fd)
+{
+    char data[512];
+    ssize_t got = 0;
+    while ((got = recv(fd, data, sizeof data, 0)) > 0) {
+    }
+    return got == 0 || errno == ECONNRESET;
+}
+
+/* Garbage in packets and on streams, lengths that lie, and more silent connections than there is
+ * room for: the members notice nothing, and a newcomer still gets in. */
+Test(gossip, strangers_are_survived)
+{
+    enum {
+        SILENT = GOSSIP_STREAMS_MAX + 40
+    };
+    static char junk[70000];
+    struct yard y;
+    int silent[SILENT];
+    yard_open(&y);
+    yard_cluster(&y, 2, KEY_A);
+    agent_see(&y, 0, "n1");
+    uint16_t port = y.port;
+    unsigned before = y.changes;
+    int fd = stranger(port, SOCK_DGRAM);
+    for (size_t len = 0; len < 2000; len++) {
+        memset(junk, (int)len & 3, len);
+        (void)send(fd, junk, len, 0);
+    }
+    (void)close(fd);
+    fd = stranger(port, SOCK_STREAM);
+    memset(junk, 'x', sizeof junk);
+    cr_assert_gt(send(fd, junk, sizeof junk, MSG_NOSIGNAL), 0);
+    cr_assert(closed_by_the_other(fd));
+    (void)close(fd);
+    /* A good hello as the other one's, then a piece of 4 GiB. */
+    fd = stranger(port, SOCK_STREAM);
+    char hello[28];
+    cr_assert_eq(recv(fd, hello, 24, MSG_WAITALL), 24);
+    memset(hello + 24, 0xff, 4);
+    cr_assert_eq(send(fd, hello, sizeof hello, MSG_NOSIGNAL), sizeof hello);
+    cr_assert(closed_by_the_other(fd));
+    (void)close(fd);
+    for (size_t i = 0; i < SILENT; i++) {
+        silent[i] = stranger(port, SOCK_STREAM);
+    }
+    const char *key = KEY_A;
+    struct gossip_options options = agent_options(&y, "n2");
+    options.keys = &key;
+    options.key_count = 1;
+    cr_assert_eq(agent_open(&y, 2, &options), OK);
+    cr_assert_eq(agent_join(&y, 2, y.agents[0].address), 1, "%s", y.why.text);
+    for (size_t i = 0; i < SILENT; i++) {
+        cr_assert(closed_by_the_other(silent[i]), "silent ones are not kept");
+        (void)close(silent[i]);
+    }
+    agent_see(&y, 0, "n2");
+    cr_assert_eq(y.count, 3);
+    cr_assert_eq(y.changes, before + 1, "the strangers changed nothing");
     yard_close(&y);
 }
