@@ -138,4 +138,26 @@
 #define GOSSIP_QUIET_MS           10000U
 #define GOSSIP_LABEL_MAX          64U
 
+/* --- gossip and servers, as configured (core/config) ---------------------------------------- */
+
+/* Failed members are tried again for so long (Consul's reconnect_timeout, and its least). */
+#define RECONNECT_DEFAULT_MS   (72ULL * 3600 * 1000)
+#define RECONNECT_MIN_MS       (8ULL * 3600 * 1000)
+#define JOIN_RETRY_DEFAULT_MS  30000U
+#define SERF_LAN_PORT          8301U
+/* Addresses that one try to join asks; names may have several. */
+#define JOIN_ADDRESSES_MAX     64U
+/* Servers that wait for their cluster look again for the others so often. */
+#define FOUND_RETRY_MS         1000U
+/* A server that leaves tries for so long to get out of the voters; while another change is under
+ * way it asks again so often. */
+#define LEAVE_TRY_MS           30000U
+#define LEAVE_AGAIN_MS         200U
+/* A server that leaves stays so long behind its good-bye, for those who still ask it. */
+#define LEAVE_DRAIN_DEFAULT_MS 5000U
+/* Consul's autopilot. */
+#define AUTOPILOT_CONTACT_MS   200U
+#define AUTOPILOT_TRAILING     250U
+#define AUTOPILOT_STABLE_MS    10000U
+
 #endif
