@@ -207,8 +207,8 @@ static void found_through(const unsigned *who, size_t count)
 {
     struct store_founder founders[NODES];
     for (size_t i = 0; i < count; i++) {
-        snprintf(founders[i].node_id, sizeof founders[i].node_id, "%s", nodes[who[i]].id);
-        snprintf(founders[i].address, sizeof founders[i].address, "%s", nodes[who[i]].address);
+        memcpy(founders[i].node_id, nodes[who[i]].id, sizeof founders[i].node_id);
+        memcpy(founders[i].address, nodes[who[i]].address, sizeof founders[i].address);
     }
     for (size_t i = 0; i < count; i++) {
         store_bootstrap(nodes[who[i]].store, founders, count);
@@ -431,7 +431,7 @@ Test(cluster_faults, a_restore_shows_on_all)
     cr_assert_eq(do_command(at, c), OK);
     for (unsigned i = 0; i < 3; i++) {
         expect_soon(i, READ_CONSISTENT, "a", "");
-        cr_assert_str_neq(facts_of(i).epoch, before);
+        cr_assert(strcmp(facts_of(i).epoch, before) != 0);
         cr_assert_str_eq(facts_of(i).epoch, facts_of(at).epoch);
     }
     must_put(0, "a", "2");
