@@ -72,7 +72,10 @@ static void disk_fill_group(struct store *s)
 
 void disk_append(struct store *s)
 {
-    if (s->group.busy || (s->written >= tail_last(&s->tail) && s->cut_from == 0)) {
+    /* The end waits for the group under way, but not for what others send meanwhile; nor may there
+     * be another behind one that found no room. */
+    if (s->group.busy || atomic_load(&s->closing) ||
+        (s->written >= tail_last(&s->tail) && s->cut_from == 0)) {
         return;
     }
     disk_fill_group(s);

@@ -11,6 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* After so many in a row has a server lost what it had acknowledged. */
+#define PEER_WIPED_REJECTIONS 5U
+
 /* --- who ------------------------------------------------------------------------------------- */
 
 struct peer *peers_find(struct store *s, uint64_t id)
@@ -239,6 +242,43 @@ static bool peers_belong(struct store *s, uint64_t from, const struct rpc_messag
     return true;
 }
 
+/* A server that acknowledged entries has come back without any: it was wiped. The library never
+ * goes back behind what was acknowledged (G3), but a new leader begins anew with everybody. It is
+ * one that has all of the log, so that what the wiped server had promised is not lost. */
+static void peers_on_wiped(struct store *s, uint64_t wiped)
+{
+    const struct store_servers *servers = engine_servers(s->engine);
+    uint64_t heir = 0;
+    for (size_t i = 0; i < servers->count; i++) {
+        const struct store_server *server = &servers->servers[i];
+        const struct peer *peer = peers_find(s, server->id);
+        if (server->id != wiped && server->id != s->id && server->role == STORE_VOTER &&
+            peer != NULL && peer->linked &&
+            (heir == 0 || engine_match(s->engine, server->id) > engine_match(s->engine, heir))) {
+            heir = server->id;
+        }
+    }
+    if (heir != 0) {
+        atomic_store(&s->lease_ms, 0);
+        enum err e = engine_transfer(s->engine, heir, hub_now_ms(s));
+        log_line(LOG_RAFT_TRANSFER, "to=%016llx wiped=%016llx status=\"%s\"",
+                 (unsigned long long)heir, (unsigned long long)wiped, err_text(e));
+    }
+}
+
+/* One rejection may be late; a server that is well says something else in between. */
+static void
+peers_on_append_reply(struct store *s, struct peer *peer, const struct rpc_append_reply *m)
+{
+    bool behind = m->term == engine_term(s->engine) && m->rejected > 0 &&
+                  m->last_index < engine_match(s->engine, peer->id);
+    peer->rejections = behind ? peer->rejections + 1 : 0;
+    if (peer->rejections >= PEER_WIPED_REJECTIONS && engine_takes_entries(s->engine)) {
+        peer->rejections = 0;
+        peers_on_wiped(s, peer->id);
+    }
+}
+
 static void peers_on_raft(struct store *s, uint64_t from, const struct rpc_message *m)
 {
     uint64_t now_ms = hub_now_ms(s);
@@ -248,6 +288,7 @@ static void peers_on_raft(struct store *s, uint64_t from, const struct rpc_messa
     struct peer *peer = peers_find(s, from);
     if (m->type == RPC_APPEND_REPLY && peer != NULL) {
         peer->heard_ms = now_ms;
+        peers_on_append_reply(s, peer, &m->append_reply);
     }
     if (m->type == RPC_INSTALL) {
         if (m->install.term >= engine_term(s->engine)) {

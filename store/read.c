@@ -211,10 +211,13 @@ static void reads_send_question(struct store *s)
 static void reads_ask_leader(struct store *s)
 {
     struct reads *r = &s->reads;
-    if (r->question_open || r->fresh.first == NULL) {
+    /* A leader that cannot say yet is not asked again at the speed of the network. */
+    bool refused = r->refused_ms != 0 && hub_now_ms(s) - r->refused_ms < READ_TICK_MS;
+    if (r->question_open || r->fresh.first == NULL || refused) {
         return;
     }
     r->question_open = true;
+    r->refused_ms = 0;
     r->question = ++r->questions;
     read_move_all(&r->asked, &r->fresh);
     reads_send_question(s);
@@ -239,6 +242,7 @@ static void reads_on_reply(struct store *s, uint64_t from, const struct rpc_read
         read_move_all(&later, &r->fresh);
         read_move_all(&r->fresh, &r->asked);
         read_move_all(&r->fresh, &later);
+        r->refused_ms = hub_now_ms(s);
         return;
     }
     reads_ask_leader(s);
@@ -331,6 +335,7 @@ void reads_on_leader(struct store *s)
     atomic_store(&s->lease_ms, 0);
     r->round_open = false;
     r->question_open = false;
+    r->refused_ms = 0;
     read_move_all(&again, &r->asked);
     read_move_all(&again, &r->fresh);
     while (again.first != NULL) {

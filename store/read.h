@@ -42,6 +42,7 @@ struct reads {
     bool question_open;
     uint64_t question; /* id */
     uint64_t question_sent_ms;
+    uint64_t refused_ms; /* when the leader last could not answer; 0: it did */
     uint64_t questions;
     struct timer tick;
 };

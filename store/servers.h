@@ -49,7 +49,8 @@ struct peer {
     bool configured; /* the newest configuration has it */
     char node_id[37];
     char address[STORE_ADDRESS_MAX];
-    uint64_t heard_ms; /* its last answer to us as the leader; 0: never */
+    uint64_t heard_ms;   /* its last answer to us as the leader; 0: never */
+    unsigned rejections; /* in a row, of what it had acknowledged */
 };
 
 #define PEERS_MAX (2 * STORE_SERVERS_MAX)

@@ -4,6 +4,7 @@
 #include "core/base/limit.h"
 #include "core/base/mem.h"
 #include "store/replica/engine_message.h"
+#include "store/replica/terms.h"
 
 #include <limits.h>
 #include <raft.h>
@@ -14,12 +15,6 @@
 _Static_assert((int)JOURNAL_COMMAND == (int)RAFT_COMMAND, "entry types");
 _Static_assert((int)JOURNAL_BARRIER == (int)RAFT_BARRIER, "entry types");
 _Static_assert((int)JOURNAL_CONFIGURATION == (int)RAFT_CHANGE, "entry types");
-
-/* Entries from `first` on have `term`, up to the next run. */
-struct engine_run {
-    uint64_t first;
-    uint64_t term;
-};
 
 /* A configuration in the log that is not known to be committed. At most one that raft accepts, but
  * followers may see an older leader's replaced. */
@@ -44,9 +39,7 @@ struct engine {
     struct engine_change newest;
     struct store_servers servers_committed;
     struct store_servers servers;
-    struct engine_run *runs;
-    size_t run_count;
-    size_t run_cap;
+    struct terms terms; /* of the log's entries */
     /* Room for what is converted; kept between events. */
     struct raft_entry *entries;
     size_t entries_cap;
@@ -119,47 +112,13 @@ static enum err engine_configuration_decode(struct bytes data,
 
 /* --- terms ----------------------------------------------------------------------------------- */
 
-/* Entries from `index` on are new. */
-static void engine_run_append(struct engine *e, uint64_t index, uint64_t term)
-{
-    while (e->run_count > 0 && e->runs[e->run_count - 1].first >= index) {
-        e->run_count--;
-    }
-    if (e->run_count > 0 && e->runs[e->run_count - 1].term == term) {
-        return;
-    }
-    if (e->run_count == e->run_cap) {
-        e->run_cap = e->run_cap == 0 ? 8 : e->run_cap * 2;
-        e->runs = mem_realloc(e->runs, e->run_cap * sizeof *e->runs);
-    }
-    e->runs[e->run_count++] = (struct engine_run){.first = index, .term = term};
-}
-
-/* The log begins at `first` now. */
-static void engine_run_trim(struct engine *e, uint64_t first)
-{
-    size_t old = 0;
-    while (old + 1 < e->run_count && e->runs[old + 1].first <= first) {
-        old++;
-    }
-    for (size_t i = old; i < e->run_count; i++) {
-        e->runs[i - old] = e->runs[i];
-    }
-    e->run_count -= old;
-}
-
 uint64_t engine_term_of(const struct engine *e, uint64_t index)
 {
     if (index == e->snapshot_index) {
         return e->snapshot_term;
     }
     CHECK(index >= e->first && index <= e->last);
-    size_t i = e->run_count;
-    while (i > 0 && e->runs[i - 1].first > index) {
-        i--;
-    }
-    CHECK(i > 0);
-    return e->runs[i - 1].term;
+    return terms_of(&e->terms, index);
 }
 
 /* --- life ------------------------------------------------------------------------------------ */
@@ -199,7 +158,7 @@ void engine_free(struct engine *e)
     buf_close(&e->newest.encoded);
     free(e->entries);
     free(e->staged);
-    free(e->runs);
+    terms_close(&e->terms);
     free(e);
 }
 
@@ -237,7 +196,7 @@ static void engine_handle_entries(struct engine *e, const struct raft_update *up
             .type = (enum journal_type)entry->type,
             .data = {.ptr = entry->buf.base, .len = entry->buf.len},
         };
-        engine_run_append(e, first + i, entry->term);
+        terms_append(&e->terms, first + i, entry->term);
         if (entry->type == RAFT_CHANGE) {
             engine_configuration_seen(e, first + i, e->staged[i].data);
         }
@@ -258,13 +217,16 @@ static void engine_handle_snapshot(struct engine *e, const struct raft_update *u
         .configuration_index = metadata->configuration_index,
         .configuration = buf_view(&e->newest.encoded),
     };
+    /* The library's copy is ours to free. */
+    struct raft_configuration copy = metadata->configuration;
+    raft_configuration_close(&copy);
     CHECK(e->newest.index == metadata->configuration_index);
     e->snapshot_index = snapshot.index;
     e->snapshot_term = snapshot.term;
     e->first = snapshot.index + 1;
     e->last = snapshot.index;
     e->stored = snapshot.index;
-    e->run_count = 0;
+    terms_clear(&e->terms);
     e->ops->install(e->ctx, &snapshot);
 }
 
@@ -307,19 +269,24 @@ static void engine_handle_messages(struct engine *e, const struct raft_update *u
     }
 }
 
-/* A committed configuration is told to the library at once, before the next event. */
+/* The newest configuration is committed: the library is told at once, before the next event. */
+static void engine_configuration_tell(struct engine *e, uint64_t now_ms)
+{
+    struct raft_event event = {.type = RAFT_CONFIGURATION};
+    engine_configuration_settle(e);
+    event.configuration.index = e->newest.index;
+    enum err err =
+        engine_configuration_decode(buf_view(&e->newest.encoded), &event.configuration.conf);
+    CHECK(err == OK);
+    engine_check(e, engine_step(e, &event, now_ms), "configuration");
+}
+
 static void engine_handle_commit(struct engine *e, uint64_t now_ms)
 {
     uint64_t commit = raft_commit_index(&e->raft);
     e->ops->commit(e->ctx, commit);
     if (e->newest.index > e->committed.index && e->newest.index <= commit) {
-        struct raft_event event = {.type = RAFT_CONFIGURATION};
-        engine_configuration_settle(e);
-        event.configuration.index = e->newest.index;
-        enum err err =
-            engine_configuration_decode(buf_view(&e->newest.encoded), &event.configuration.conf);
-        CHECK(err == OK);
-        engine_check(e, engine_step(e, &event, now_ms), "configuration");
+        engine_configuration_tell(e, now_ms);
     }
 }
 
@@ -346,14 +313,44 @@ static void engine_handle(struct engine *e, const struct raft_update *update, ui
     }
 }
 
+static bool engine_sole(const struct engine *e)
+{
+    for (size_t i = 0; i < e->servers.count; i++) {
+        if (e->servers.servers[i].role == STORE_VOTER && e->servers.servers[i].id != e->id) {
+            return false;
+        }
+    }
+    struct store_servers copy = e->servers;
+    const struct store_server *self = members_find(&copy, e->id);
+    return self != NULL && self->role == STORE_VOTER;
+}
+
+/* A leader's first entry, by which it learns what is committed (thesis, section 6.4), and without
+ * which it must not change the configuration. The library leaves it out when it knows of nothing
+ * that is not committed. */
+static void engine_begin_term(struct engine *e, uint64_t now_ms)
+{
+    static const char NOTHING[8];
+    struct journal_entry entry = {.type = JOURNAL_BARRIER, .data = {NOTHING, sizeof NOTHING}};
+    if (raft_state(&e->raft) == RAFT_LEADER && !engine_sole(e) &&
+        engine_term_of(e, e->last) != raft_current_term(&e->raft)) {
+        enum err err = engine_submit(e, &entry, 1, now_ms);
+        CHECK(err == OK);
+    }
+}
+
 static int engine_step(struct engine *e, struct raft_event *event, uint64_t now_ms)
 {
     struct raft_update update = {0};
+    bool led = raft_state(&e->raft) == RAFT_LEADER;
     event->time = now_ms;
     event->capacity = USHRT_MAX;
     int rv = raft_step(&e->raft, event, &update);
     if (rv == 0) {
         engine_handle(e, &update, now_ms);
+    }
+    if (rv == 0 && !led) {
+        engine_begin_term(e, now_ms);
     }
     return rv;
 }
@@ -371,7 +368,7 @@ static void engine_start_entries(struct engine *e, const struct journal_facts *f
             .type = (unsigned short)entry->type,
             .buf = {.base = (void *)(uintptr_t)entry->data.ptr, .len = entry->data.len},
         };
-        engine_run_append(e, facts->first + i, entry->term);
+        terms_append(&e->terms, facts->first + i, entry->term);
         if (entry->type == JOURNAL_CONFIGURATION) {
             /* One before it was committed: no leader makes two at a time. */
             if (e->newest.index > 0) {
@@ -400,18 +397,6 @@ static enum err engine_start_configurations(struct engine *e, const struct journ
         engine_configuration_settle(e);
     }
     return OK;
-}
-
-static bool engine_sole(const struct engine *e)
-{
-    for (size_t i = 0; i < e->servers.count; i++) {
-        if (e->servers.servers[i].role == STORE_VOTER && e->servers.servers[i].id != e->id) {
-            return false;
-        }
-    }
-    struct store_servers copy = e->servers;
-    const struct store_server *self = members_find(&copy, e->id);
-    return self != NULL && self->role == STORE_VOTER;
 }
 
 enum err engine_start(struct engine *e,
@@ -542,7 +527,7 @@ enum err engine_snapshot(struct engine *e,
     /* The library drops the same, and nothing if that many do not precede. */
     if (index > trailing && index - trailing >= e->first) {
         e->first = index - trailing + 1;
-        engine_run_trim(e, e->first);
+        terms_trim(&e->terms, e->first);
     }
     *ret_first_kept = e->first;
     return OK;
@@ -644,6 +629,20 @@ static bool engine_receive_piece(struct engine *e, struct raft_message *m, uint6
     return e->last >= end;
 }
 
+/* A leader makes a configuration only when the one before it is committed: a piece that begins with
+ * one, behind a log that is the same as ours, says so, though we may learn of the commit later. It
+ * must be settled now, for the library and we keep but one that is not. */
+static void
+engine_receive_change(struct engine *e, const struct raft_append_entries *piece, uint64_t now_ms)
+{
+    uint64_t prev = piece->prev_log_index;
+    if (e->guards.change && piece->n_entries > 0 && piece->entries[0].type == RAFT_CHANGE &&
+        e->newest.index > e->committed.index && e->newest.index <= prev && prev <= e->last &&
+        engine_term_of(e, prev) == piece->prev_log_term) {
+        engine_configuration_tell(e, now_ms);
+    }
+}
+
 static void engine_receive_entries(struct engine *e, struct raft_message *m, uint64_t now_ms)
 {
     struct raft_append_entries *append = &m->append_entries;
@@ -659,6 +658,7 @@ static void engine_receive_entries(struct engine *e, struct raft_message *m, uin
             append->prev_log_index = whole.append_entries.prev_log_index + from;
             append->prev_log_term = whole.append_entries.entries[from - 1].term;
         }
+        engine_receive_change(e, append, now_ms);
         taken = engine_receive_piece(e, m, now_ms);
         from += piece;
     } while (taken && from < whole.append_entries.n_entries);
@@ -722,7 +722,14 @@ bool engine_takes_entries(struct engine *e)
 bool engine_settled(struct engine *e)
 {
     uint64_t commit = raft_commit_index(&e->raft);
-    return engine_leads(e) && (commit >= e->first || commit == e->snapshot_index) &&
+    if (!engine_leads(e)) {
+        return false;
+    }
+    if (engine_sole(e)) {
+        /* Nobody else has any: what was there at the start is all. */
+        return commit >= e->last || engine_term_of(e, commit + 1) == raft_current_term(&e->raft);
+    }
+    return (commit >= e->first || commit == e->snapshot_index) &&
            engine_term_of(e, commit) == raft_current_term(&e->raft);
 }
 

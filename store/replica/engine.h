@@ -91,7 +91,8 @@ bool engine_leads(struct engine *e);
 uint64_t engine_leader(struct engine *e);
 /* It leads, and no hand-over is under way. */
 bool engine_takes_entries(struct engine *e);
-/* It leads, and an entry of its own term is committed: it knows all that is. */
+/* It leads, and an entry of its own term is committed (or it is the only voter): it knows all that
+ * is. */
 bool engine_settled(struct engine *e);
 uint64_t engine_term(const struct engine *e);
 uint64_t engine_last(const struct engine *e);

@@ -168,3 +168,74 @@ Test(command, every_command_has_a_name)
     cr_assert_str_eq(command_name(COMMAND_KV_SET), "write one key");
     cr_assert_str_eq(command_name((enum command_type)99), "unknown command");
 }
+
+/* A log of before the stamp: the same fields without it, version 1. */
+static void make_version_1(struct buf *data)
+{
+    const size_t stamp = 16;
+    cr_assert_gt(data->len, 1 + stamp);
+    data->ptr[0] = 1;
+    memmove(data->ptr + 1, data->ptr + 1 + stamp, data->len - 1 - stamp);
+    data->len -= stamp;
+}
+
+Test(command, the_first_version_is_read_and_has_no_sender)
+{
+    for (size_t i = 0; i < SAMPLES; i++) {
+        struct buf data;
+        struct command c;
+        encode(&data, &samples[i]);
+        cr_assert_eq(data.ptr[0], 2);
+        make_version_1(&data);
+        cr_assert_eq(command_decode(buf_view(&data), &c), OK, "sample %zu", i);
+        cr_assert_eq(c.type, samples[i].type);
+        cr_assert_eq(c.time_ms, samples[i].time_ms);
+        cr_assert_eq(c.proposer, 0);
+        cr_assert_eq(c.number, 0);
+        /* Written again it is of this version. */
+        struct buf again;
+        struct buf now;
+        encode(&again, &c);
+        encode(&now, &samples[i]);
+        cr_assert_bytes(buf_view(&again), buf_view(&now));
+        for (size_t len = 0; len < data.len; len++) {
+            cr_assert_eq(command_decode(bytes_slice(buf_view(&data), 0, len), &c), ERR_INVALID);
+        }
+        buf_close(&again);
+        buf_close(&now);
+        buf_close(&data);
+    }
+}
+
+Test(command, other_versions_are_refused)
+{
+    struct buf data;
+    struct command c;
+    encode(&data, &samples[0]);
+    for (int version = 0; version < 256; version++) {
+        data.ptr[0] = (char)version;
+        cr_assert_eq(command_decode(buf_view(&data), &c) == OK, version == 2);
+    }
+    buf_close(&data);
+}
+
+Test(command, a_stamp_names_the_sender_and_changes_nothing_else)
+{
+    for (size_t i = 0; i < SAMPLES; i++) {
+        struct buf data;
+        struct buf want;
+        struct command c = samples[i];
+        encode(&data, &samples[i]);
+        c.proposer = 0xfedcba9876543210ULL;
+        c.number = 77;
+        encode(&want, &c);
+        command_stamp(data.ptr, data.len, 1, 2);
+        command_stamp(data.ptr, data.len, c.proposer, c.number);
+        cr_assert_bytes(buf_view(&data), buf_view(&want));
+        cr_assert_eq(command_decode(buf_view(&data), &c), OK);
+        cr_assert_eq(c.proposer, 0xfedcba9876543210ULL);
+        cr_assert_eq(c.number, 77);
+        buf_close(&data);
+        buf_close(&want);
+    }
+}

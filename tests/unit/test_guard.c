@@ -131,6 +131,14 @@ Test(guard, a_deadline_is_never_in_the_past)
     cr_assert_eq(guard_deadline(&on, 5000, 1000), 5000);
 }
 
+Test(guard, the_heir_is_told_when_it_has_all)
+{
+    struct guards on = guards_on();
+    cr_assert_not(guard_handover(&on, 0, 7));
+    cr_assert_not(guard_handover(&on, 6, 7));
+    cr_assert(guard_handover(&on, 7, 7));
+}
+
 Test(guard, switched_off_they_change_nothing)
 {
     struct guards off = {0};
@@ -147,4 +155,5 @@ Test(guard, switched_off_they_change_nothing)
     guard_pre_vote(&off, &vote, 9);
     cr_assert_eq(vote.term, 4);
     cr_assert_eq(guard_deadline(&off, 10, 1000), 10);
+    cr_assert(guard_handover(&off, 6, 7));
 }
