@@ -7,12 +7,6 @@
 
 #include <stdio.h>
 
-/* The store of a cluster is on its way: until it is there only clusters of one are run. */
-#pragma weak store_bootstrap
-#pragma weak store_server_seen
-#pragma weak store_order
-#pragma weak store_server_id
-
 #define FOUND_US     (SECOND_US / 4)
 #define GOSSIP_US    20000U
 #define ORDER_END_US (30 * SECOND_US)
@@ -36,11 +30,6 @@ static struct {
     bool stopped;
 } orders;
 
-bool cluster_possible(void)
-{
-    return store_bootstrap != NULL;
-}
-
 /* --- founding, gossip ------------------------------------------------------------------------ */
 
 static void cluster_found(void *ctx)
@@ -51,6 +40,7 @@ static void cluster_found(void *ctx)
     if (s->serving) {
         store_facts_get(s->store, &facts);
         if (facts.bootstrapped) {
+            s->joined = true;
             return;
         }
         for (unsigned i = 0; i < cluster.founders; i++) {

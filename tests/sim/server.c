@@ -81,12 +81,11 @@ static void server_on_death(struct process *p)
     s->main = NULL;
     wire_on_death(p);
     disk_crash(&disks[s->number], s->power);
-    check_closed(s);
     clients_on_death(s);
     s->power = false;
 }
 
-void servers_open(void)
+void servers_prepare(void)
 {
     for (unsigned i = 0; i <= SERVERS_MAX; i++) {
         struct server *s = &servers[i];

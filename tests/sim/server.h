@@ -22,6 +22,7 @@ struct server {
     char address[STORE_ADDRESS_MAX];
     bool used;     /* is, or was, to be part of the cluster */
     bool added;    /* the cluster knows it */
+    bool joined;   /* it has the cluster's first configuration on its disk */
     bool removed;  /* for good */
     bool serving;  /* open: clients are answered */
     bool may_fail; /* its disk was made to fail: it may give up */
@@ -40,7 +41,7 @@ struct server {
 
 extern struct server servers[SERVERS_MAX + 1];
 
-void servers_open(void);
+void servers_prepare(void);
 /* Starts the process; does nothing while it runs or when it was removed. */
 void server_start(struct server *s);
 void server_crash(struct server *s, bool power);
