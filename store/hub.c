@@ -150,21 +150,6 @@ const struct engine_ops HUB_OPS = {
 
 /* --- behind every event ---------------------------------------------------------------------- */
 
-/* A leader knows what is committed once an entry of its own term is (thesis, section 6.4). The
- * library makes one only if something is in doubt. */
-static void hub_begin_term(struct store *s)
-{
-    static const char NOTHING[8] = {0};
-    struct journal_entry entry = {
-        .type = JOURNAL_BARRIER,
-        .data = {.ptr = NOTHING, .len = sizeof NOTHING},
-    };
-    if (engine_term_of(s->engine, engine_last(s->engine)) != engine_term(s->engine)) {
-        enum err e = engine_submit(s->engine, &entry, 1, hub_now_ms(s));
-        CHECK(e == OK);
-    }
-}
-
 static void hub_notice_leader(struct store *s)
 {
     bool leads = engine_leads(s->engine);
@@ -182,7 +167,6 @@ static void hub_notice_leader(struct store *s)
         for (size_t i = 0; i < PEERS_MAX; i++) {
             s->peers[i].heard_ms = 0;
         }
-        hub_begin_term(s);
     } else if (!leads && leader != s->leader) {
         log_line(LOG_RAFT_FOLLOWER, "term=%llu leader=%016llx", (unsigned long long)term,
                  (unsigned long long)leader);
