@@ -5,7 +5,6 @@ queries and streams across servers, orders about members and servers, and their 
 The servers are real, on 127.0.0.1, each on ports of its own. `doors.py [NAME...]` runs those tests
 whose name holds one of the words; a cluster is shared by the tests that leave it whole.
 """
-import contextlib
 import json
 import os
 import re
@@ -51,7 +50,7 @@ class Node(herald.Server):
             "-http-port=%d" % self.port] + self.args
 
     def end(self):
-        with contextlib.suppress(OSError):
+        if self.running():
             self.send_signal(signal.SIGCONT)
         try:
             super().end()
@@ -106,10 +105,15 @@ class Cluster:
         self.end()
 
     def end(self):
+        """Ends all of them, whatever one of them does, and then says what was wrong."""
+        wrong = None
         for n in self.nodes:
-            n.send_signal(signal.SIGCONT) if n.running() else None
-        for n in self.nodes:
-            n.end()
+            try:
+                n.end()
+            except AssertionError as e:
+                wrong = wrong or e
+        if wrong:
+            raise wrong
 
     def running(self):
         return [n for n in self.nodes if n.running()]
