@@ -424,21 +424,35 @@ def test_leave_on_terminate_shrinks_the_voters_one_at_a_time():
         equal(kept[1].get("/v1/kv/x?consistent&raw").body, b"1")
 
 
-def test_a_dead_server_is_forced_to_leave_and_removed():
-    with Cluster() as c:
-        dead = c.followers()[0]
-        id = [r["ID"] for r in dead.get("/v1/operator/raft/configuration").json()["Servers"]
-              if r["Node"] == dead.name][0]
-        dead.kill()
+def dead_follower(c):
+    """One that was killed, and that gossip has given up; and its id."""
+    dead = c.followers()[0]
+    rows = dead.get("/v1/operator/raft/configuration").json()["Servers"]
+    dead.kill()
+    leader = c.leader()
+    eventually(lambda: leader.members()[dead.name]["Status"] == 4, "it is failed", 60)
+    return dead, [r["ID"] for r in rows if r["Node"] == dead.name][0]
+
+
+def test_a_dead_server_is_removed_by_order():
+    with Cluster(config={"autopilot": {"cleanup_dead_servers": False}}) as c:
+        dead, id = dead_follower(c)
         leader = c.leader()
-        eventually(lambda: leader.members()[dead.name]["Status"] == 4, "it is failed", 60)
         health = leader.get("/v1/operator/autopilot/health")
         equal((health.status, health.json()["Healthy"]), (429, False))
+        out = c.followers()[0].cli("operator", "raft", "remove-peer", "-id=" + id)
+        equal(out.strip(), 'Removed peer with id "%s"' % id)
+        equal(len(leader.peers()), 2)
+        dead.start(ready=False)
+        eventually(lambda: len(leader.peers()) == 3, "it comes back by itself", 30)
+
+
+def test_a_dead_server_is_forced_to_leave():
+    with Cluster() as c:
+        dead, _ = dead_follower(c)
+        leader = c.leader()
         leader.cli("force-leave", dead.name)
         eventually(lambda: leader.members()[dead.name]["Status"] == 3, "it is left")
-        if any(p.endswith(":%d" % dead.rpc) for p in leader.peers()):
-            out = leader.cli("operator", "raft", "remove-peer", "-id=" + id)
-            equal(out.strip(), 'Removed peer with id "%s"' % id)
         eventually(lambda: len(leader.peers()) == 2, "two are left")
         leader.cli("force-leave", "-prune", dead.name)
         eventually(lambda: dead.name not in leader.members(), "it is forgotten")
