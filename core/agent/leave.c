@@ -42,6 +42,7 @@ static void leave_drain(void *ctx)
 
 static void leave_part(struct members *m)
 {
+    timer_stop(&m->leave_timer);
     leave_move(m, LEAVE_PARTING);
     if (m->gossip == NULL) {
         leave_drain(m);
@@ -60,29 +61,46 @@ static void leave_on_removed(struct store_order *o)
 {
     struct members *m = o->ctx;
     m->removing = false;
-    if (m->closing) {
+    if (m->closing || m->leave != LEAVE_REMOVING) {
         return;
     }
     m->removed = o->status == OK;
-    bool again = o->status == ERR_BUSY || o->status == ERR_NOT_LEADER || o->status == ERR_TIMEOUT;
-    if (again && env_now_ms(members_env(m)) < m->leave_until_ms) {
-        /* Several may leave at once: one at a time gets its turn. */
-        env_timer_start(members_env(m), &m->leave_timer, LEAVE_AGAIN_MS);
-        return;
+    /* Several may leave at once: one at a time gets its turn. The timer asks again. */
+    if (o->status == OK || o->status == ERR_CONFLICT || o->status == ERR_NOT_FOUND) {
+        leave_part(m);
     }
-    if (o->status != OK && o->status != ERR_CONFLICT && o->status != ERR_NOT_FOUND) {
-        log_line(LOG_MEMBERS_NOT_REMOVED, "why=\"%s\"", err_text(o->status));
+}
+
+/* Whether it makes sense to go on trying. Without a leader there is no quorum to agree on it. */
+static bool leave_may_try(struct members *m)
+{
+    struct store_facts facts;
+    uint64_t now = env_now_ms(members_env(m));
+    store_facts_get(m->options.store, &facts);
+    if (facts.known_leader) {
+        m->leader_seen_ms = now;
     }
-    leave_part(m);
+    const char *why = now >= m->leader_seen_ms + LEAVE_LEADERLESS_MS ? "no leader"
+                      : now >= m->leave_until_ms                     ? "no answer in time"
+                                                                     : NULL;
+    if (why != NULL) {
+        log_line(LOG_MEMBERS_NOT_REMOVED, "why=\"%s\"", why);
+    }
+    return why == NULL;
 }
 
 static void leave_on_timer(struct timer *t)
 {
     struct members *m = LIST_OWNER(t, struct members, leave_timer);
-    if (m->leave == LEAVE_REMOVING) {
-        leave_remove(m);
-    } else {
+    if (m->leave == LEAVE_DRAINING) {
         leave_end(m);
+    } else if (m->leave == LEAVE_REMOVING && !leave_may_try(m)) {
+        leave_part(m);
+    } else if (m->leave == LEAVE_REMOVING) {
+        env_timer_start(members_env(m), &m->leave_timer, LEAVE_AGAIN_MS);
+        if (!m->removing) {
+            leave_remove(m);
+        }
     }
 }
 
@@ -101,7 +119,9 @@ void members_leave(struct members *m, void (*done)(void *ctx), void *ctx)
     }
     log_line(LOG_MEMBERS_LEAVING, "%s", "");
     timer_stop(&m->retry);
-    m->leave_until_ms = env_now_ms(members_env(m)) + LEAVE_TRY_MS;
+    m->leader_seen_ms = env_now_ms(members_env(m));
+    m->leave_until_ms = m->leader_seen_ms + LEAVE_TRY_MS;
+    env_timer_start(members_env(m), &m->leave_timer, LEAVE_AGAIN_MS);
     leave_move(m, LEAVE_REMOVING);
     leave_remove(m);
 }

@@ -52,6 +52,7 @@ struct members {
     bool removing; /* `remove` is under way */
     bool removed;  /* others took over: they get the drain time */
     uint64_t leave_until_ms;
+    uint64_t leader_seen_ms;
     struct list leavers; /* struct leave_waiter.link */
 };
 

@@ -153,6 +153,8 @@
  * way it asks again so often. */
 #define LEAVE_TRY_MS           30000U
 #define LEAVE_AGAIN_MS         200U
+/* ... and gives up once nobody has led for so long: the others are fewer than half by then. */
+#define LEAVE_LEADERLESS_MS    5000U
 /* A server that leaves stays so long behind its good-bye, for those who still ask it. */
 #define LEAVE_DRAIN_DEFAULT_MS 5000U
 /* Consul's autopilot. */

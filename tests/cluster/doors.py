@@ -5,7 +5,6 @@ queries and streams across servers, orders about members and servers, and their 
 The servers are real, on 127.0.0.1, each on ports of its own. `doors.py [NAME...]` runs those tests
 whose name holds one of the words; a cluster is shared by the tests that leave it whole.
 """
-import contextlib
 import json
 import os
 import re
@@ -51,7 +50,7 @@ class Node(herald.Server):
             "-http-port=%d" % self.port] + self.args
 
     def end(self):
-        with contextlib.suppress(OSError):
+        if self.running():
             self.send_signal(signal.SIGCONT)
         try:
             super().end()
@@ -106,10 +105,15 @@ class Cluster:
         self.end()
 
     def end(self):
+        """Ends all of them, whatever one of them does, and then says what was wrong."""
+        wrong = None
         for n in self.nodes:
-            n.send_signal(signal.SIGCONT) if n.running() else None
-        for n in self.nodes:
-            n.end()
+            try:
+                n.end()
+            except AssertionError as e:
+                wrong = wrong or e
+        if wrong:
+            raise wrong
 
     def running(self):
         return [n for n in self.nodes if n.running()]
@@ -265,6 +269,33 @@ def test_an_index_that_nobody_has_is_answered_after_the_wait():
             check(0.9 < time.monotonic() - began < 8, "waited %.1f s", time.monotonic() - began)
 
 
+def test_a_server_that_was_away_answers_no_older_index():
+    c = whole()
+    slow, leader = c.followers()[0], c.leader()
+    for turn in range(5):
+        slow.send_signal(signal.SIGSTOP)
+        for i in range(20):
+            leader.put("/v1/kv/away", b"%d.%d" % (turn, i))
+        at = leader.get("/v1/kv/away").index()
+        answers = []
+
+        def ask(query):
+            answers.append(slow.get("/v1/kv/away?index=%d&wait=100ms%s" % (at, query),
+                                    timeout=40))
+        threads = [threading.Thread(target=ask, args=(q,)) for q in ("", "&stale") * 4]
+        for t in threads:
+            t.start()
+        slow.send_signal(signal.SIGCONT)
+        for t in threads:
+            t.join()
+        equal(len(answers), 8)
+        for got in answers:
+            check(got.status == 503 or (got.status == 200 and got.index() >= at),
+                  "%d at %s, %d was known: %s", got.status, got.headers.get("x-consul-index"), at,
+                  got.text())
+        eventually(lambda: slow.get("/v1/kv/away?stale&raw").body == b"%d.19" % turn, "caught up")
+
+
 # --- streams -----------------------------------------------------------------------------------
 
 def test_a_stream_goes_on_at_another_server_by_its_cursor():
@@ -298,8 +329,50 @@ def test_bye_names_another_server():
         ws.next_of("subscribed")
         n.send_signal(signal.SIGTERM)
         bye = ws.next_of("bye")
+        ws.close()
         check(bye["hint"] in ["127.0.0.1:%d" % o.port for o in c.nodes if o is not n], "%r", bye)
         equal(n.wait(), 0)
+
+
+def test_a_restored_backup_wakes_everybody_and_begins_an_epoch():
+    with Cluster() as c:
+        leader = c.leader()
+        leader.put("/v1/kv/r/a", b"old")
+        backup = leader.get("/v1/snapshot")
+        equal(backup.status, 200)
+        leader.put("/v1/kv/r/a", b"new")
+        leader.put("/v1/kv/r/b", b"new")
+        at = leader.get("/v1/kv/r/?recurse").index()
+        epoch = leader.get("/v1/agent/self").json()["Stats"]["stream"]["epoch"]
+        answers, sockets = {}, {}
+
+        def wait(n):
+            answers[n.name] = n.get("/v1/kv/r/?recurse&index=%d&wait=60s" % at, timeout=90)
+        threads = [threading.Thread(target=wait, args=(n,)) for n in c.nodes]
+        for n in c.nodes:
+            sockets[n.name] = n.websocket()
+            sockets[n.name].send({"type": "subscribe", "id": 1})
+            sockets[n.name].next_of("subscribed")
+        for t in threads:
+            t.start()
+        for n in c.nodes:
+            eventually(lambda: waiting(n) > 0, "a query waits on " + n.name)
+        equal(c.followers()[0].put("/v1/snapshot", backup.body, timeout=60).status, 200)
+        for t in threads:
+            t.join(60)
+        for n in c.nodes:
+            equal((answers[n.name].status, [r["Key"] for r in answers[n.name].json()]),
+                  (200, ["r/a"]), n.name)
+            end = sockets[n.name].next_of("compacted")
+            equal((end or {}).get("why"), "epoch", n.name)
+            got = n.get("/v1/kv/r/a?raw")
+            equal(got.body, b"old")
+        epochs = {n.get("/v1/agent/self").json()["Stats"]["stream"]["epoch"] for n in c.nodes}
+        check(len(epochs) == 1 and epoch not in epochs, "%r after %s", epochs, epoch)
+        answer = c.nodes[1].get("/v1/stream?format=ndjson&index=%d&epoch=%s" % (at, epoch))
+        equal(answer.status, 410, answer.text())
+        for ws in sockets.values():
+            ws.close()
 
 
 # --- without a leader --------------------------------------------------------------------------
@@ -420,21 +493,35 @@ def test_leave_on_terminate_shrinks_the_voters_one_at_a_time():
         equal(kept[1].get("/v1/kv/x?consistent&raw").body, b"1")
 
 
-def test_a_dead_server_is_forced_to_leave_and_removed():
-    with Cluster() as c:
-        dead = c.followers()[0]
-        id = [r["ID"] for r in dead.get("/v1/operator/raft/configuration").json()["Servers"]
-              if r["Node"] == dead.name][0]
-        dead.kill()
+def dead_follower(c):
+    """One that was killed, and that gossip has given up; and its id."""
+    dead = c.followers()[0]
+    rows = dead.get("/v1/operator/raft/configuration").json()["Servers"]
+    dead.kill()
+    leader = c.leader()
+    eventually(lambda: leader.members()[dead.name]["Status"] == 4, "it is failed", 60)
+    return dead, [r["ID"] for r in rows if r["Node"] == dead.name][0]
+
+
+def test_a_dead_server_is_removed_by_order():
+    with Cluster(config={"autopilot": {"cleanup_dead_servers": False}}) as c:
+        dead, id = dead_follower(c)
         leader = c.leader()
-        eventually(lambda: leader.members()[dead.name]["Status"] == 4, "it is failed", 60)
         health = leader.get("/v1/operator/autopilot/health")
         equal((health.status, health.json()["Healthy"]), (429, False))
+        out = c.followers()[0].cli("operator", "raft", "remove-peer", "-id=" + id)
+        equal(out.strip(), 'Removed peer with id "%s"' % id)
+        equal(len(leader.peers()), 2)
+        dead.start(ready=False)
+        eventually(lambda: len(leader.peers()) == 3, "it comes back by itself", 30)
+
+
+def test_a_dead_server_is_forced_to_leave():
+    with Cluster() as c:
+        dead, _ = dead_follower(c)
+        leader = c.leader()
         leader.cli("force-leave", dead.name)
         eventually(lambda: leader.members()[dead.name]["Status"] == 3, "it is left")
-        if any(p.endswith(":%d" % dead.rpc) for p in leader.peers()):
-            out = leader.cli("operator", "raft", "remove-peer", "-id=" + id)
-            equal(out.strip(), 'Removed peer with id "%s"' % id)
         eventually(lambda: len(leader.peers()) == 2, "two are left")
         leader.cli("force-leave", "-prune", dead.name)
         eventually(lambda: dead.name not in leader.members(), "it is forgotten")
