@@ -365,6 +365,20 @@ static void peers_linked(void *ctx, uint64_t id, bool up)
         /* What was on its way when the connection broke is lost. */
         writes_on_leader(s);
     }
+    if (up) {
+        return;
+    }
+    if (id == s->leader) {
+        uint64_t now_ms = hub_now_ms(s);
+        /* Not all at the same moment, or they split the votes. */
+        uint64_t spread_ms = s->election_ms / RAFT_SUSPECT_PART;
+        engine_suspect(s->engine,
+                       RAFT_SUSPECT_MIN_MS + env_random_below(loop_env(s->hub), spread_ms), now_ms);
+        hub_turn(s);
+    } else if (engine_leads(s->engine)) {
+        /* Those who lost sight of us may elect another sooner than the lease reckons. */
+        atomic_store(&s->lease_ms, 0);
+    }
 }
 
 enum err peers_open(struct store *s, const struct store_options *options, struct reason *why)

@@ -11,6 +11,10 @@
 
 #define RAFT_ELECTION_MS       1000U
 #define RAFT_HEARTBEAT_PART    10U /* of it: the heartbeat */
+/* When the leader's connection is reset, an election begins after so long, and a random part of the
+ * election timeout divided by this. */
+#define RAFT_SUSPECT_MIN_MS    20U
+#define RAFT_SUSPECT_PART      8U
 /* A snapshot that was offered is offered again after so long. */
 #define RAFT_INSTALL_MS        2000U
 /* Entries on their way to one follower; the library's own 32 would stop every larger group. */

@@ -45,6 +45,7 @@ struct engine {
     size_t entries_cap;
     struct journal_entry *staged;
     size_t staged_cap;
+    uint64_t ahead_ms; /* the library's clock before ours: see engine_suspect() */
     /* Who will take over as soon as its log is as long as ours (G8); 0: nobody. */
     uint64_t heir;
     /* Of the message at hand: what G4 asks for. */
@@ -343,7 +344,7 @@ static int engine_step(struct engine *e, struct raft_event *event, uint64_t now_
 {
     struct raft_update update = {0};
     bool led = raft_state(&e->raft) == RAFT_LEADER;
-    event->time = now_ms;
+    event->time = now_ms + e->ahead_ms;
     event->capacity = USHRT_MAX;
     int rv = raft_step(&e->raft, event, &update);
     if (rv == 0) {
@@ -539,6 +540,15 @@ void engine_timeout(struct engine *e, uint64_t now_ms)
     engine_check(e, engine_step(e, &event, now_ms), "timeout");
 }
 
+void engine_suspect(struct engine *e, uint64_t delay_ms, uint64_t now_ms)
+{
+    uint64_t due_ms = raft_timeout(&e->raft) - e->ahead_ms;
+    if (raft_state(&e->raft) == RAFT_FOLLOWER && engine_leader(e) != 0 &&
+        due_ms > now_ms + delay_ms) {
+        e->ahead_ms += due_ms - now_ms - delay_ms;
+    }
+}
+
 enum err engine_transfer(struct engine *e, uint64_t to, uint64_t now_ms)
 {
     struct raft_event event = {.type = RAFT_TRANSFER};
@@ -612,7 +622,8 @@ enum err engine_install(struct engine *e, const struct journal_snapshot *snapsho
 static bool engine_receive_piece(struct engine *e, struct raft_message *m, uint64_t now_ms)
 {
     struct raft_update update = {0};
-    struct raft_event event = {.type = RAFT_RECEIVE, .time = now_ms, .capacity = USHRT_MAX};
+    struct raft_event event = {
+        .type = RAFT_RECEIVE, .time = now_ms + e->ahead_ms, .capacity = USHRT_MAX};
     struct raft_append_entries *append = &m->append_entries;
     uint64_t end = append->prev_log_index + append->n_entries;
     void *owned = append->n_entries > 0 ? raft_malloc(1) : NULL;
@@ -698,7 +709,7 @@ void engine_receive(struct engine *e, uint64_t from, const struct rpc_message *i
 
 uint64_t engine_deadline(const struct engine *e, uint64_t now_ms)
 {
-    return guard_deadline(&e->guards, raft_timeout(&e->raft), now_ms);
+    return guard_deadline(&e->guards, raft_timeout(&e->raft) - e->ahead_ms, now_ms);
 }
 
 bool engine_leads(struct engine *e)

@@ -80,6 +80,10 @@ void engine_receive(struct engine *e, uint64_t from, const struct rpc_message *m
 enum err engine_install(struct engine *e,
                         const struct journal_snapshot *snapshot,
                         uint64_t now_ms) ERR_MUST_USE;
+/* The leader seems to be gone (its connection was reset): if it is not heard within `delay_ms`,
+ * this server asks the others whether they would vote for it, as if the election timeout had
+ * passed. Who still hears a leader says no, so a wrong suspicion changes nothing (pre-vote). */
+void engine_suspect(struct engine *e, uint64_t delay_ms, uint64_t now_ms);
 /* Hands leadership over; `to` 0: to who is furthest. ERR_NOT_LEADER, ERR_NOT_FOUND. */
 enum err engine_transfer(struct engine *e, uint64_t to, uint64_t now_ms) ERR_MUST_USE;
 /* To be called when engine_deadline() is reached. */
