@@ -113,7 +113,11 @@ enum err members_decode(struct bytes data, struct store_servers *ret_servers)
     }
     raft_configuration_init(&configuration);
     int rv = raft_configuration_decode(&encoded, &configuration);
-    enum err e = rv == 0 && configuration.n <= STORE_SERVERS_MAX ? OK : ERR_CORRUPT;
+    if (rv != 0) {
+        /* It has freed what it had, and left the pointers. */
+        return ERR_CORRUPT;
+    }
+    enum err e = configuration.n <= STORE_SERVERS_MAX ? OK : ERR_CORRUPT;
     for (unsigned i = 0; e == OK && i < configuration.n; i++) {
         e = members_take(&configuration.servers[i], &servers.servers[i]);
         e = e == OK && members_find(&servers, servers.servers[i].id) == NULL ? OK : ERR_CORRUPT;
