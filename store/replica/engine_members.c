@@ -48,7 +48,7 @@ enum err members_encode(const struct store_servers *servers, struct buf *out)
     }
     raft_configuration_close(&configuration);
     if (rv != 0) {
-        fatal("raft: cannot encode a configuration: %s", raft_strerror(rv));
+        return ERR_INVALID;
     }
     enum err e = buf_append(out, (struct bytes){.ptr = encoded.base, .len = encoded.len});
     raft_free(encoded.base);
