@@ -64,7 +64,7 @@ static enum err members_take(const struct raft_server *from, struct store_server
     const char *slash = strrchr(from->address, '/');
     size_t len = slash != NULL ? (size_t)(slash - from->address) : strlen(from->address);
     if (from->id == 0 || len >= sizeof server.address ||
-        (slash != NULL && strlen(slash + 1) >= sizeof server.node_id)) {
+        (slash != NULL && (slash[1] == '\0' || strlen(slash + 1) >= sizeof server.node_id))) {
         return ERR_CORRUPT;
     }
     memcpy(server.address, from->address, len);
