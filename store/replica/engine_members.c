@@ -48,7 +48,7 @@ enum err members_encode(const struct store_servers *servers, struct buf *out)
     }
     raft_configuration_close(&configuration);
     if (rv != 0) {
-        fatal("raft: cannot encode a configuration: %s", raft_strerror(rv));
+        return ERR_INVALID;
     }
     enum err e = buf_append(out, (struct bytes){.ptr = encoded.base, .len = encoded.len});
     raft_free(encoded.base);
@@ -64,7 +64,7 @@ static enum err members_take(const struct raft_server *from, struct store_server
     const char *slash = strrchr(from->address, '/');
     size_t len = slash != NULL ? (size_t)(slash - from->address) : strlen(from->address);
     if (from->id == 0 || len >= sizeof server.address ||
-        (slash != NULL && strlen(slash + 1) >= sizeof server.node_id)) {
+        (slash != NULL && (slash[1] == '\0' || strlen(slash + 1) >= sizeof server.node_id))) {
         return ERR_CORRUPT;
     }
     memcpy(server.address, from->address, len);
@@ -113,7 +113,11 @@ enum err members_decode(struct bytes data, struct store_servers *ret_servers)
     }
     raft_configuration_init(&configuration);
     int rv = raft_configuration_decode(&encoded, &configuration);
-    enum err e = rv == 0 && configuration.n <= STORE_SERVERS_MAX ? OK : ERR_CORRUPT;
+    if (rv != 0) {
+        /* It has freed what it had, and left the pointers. */
+        return ERR_CORRUPT;
+    }
+    enum err e = configuration.n <= STORE_SERVERS_MAX ? OK : ERR_CORRUPT;
     for (unsigned i = 0; e == OK && i < configuration.n; i++) {
         e = members_take(&configuration.servers[i], &servers.servers[i]);
         e = e == OK && members_find(&servers, servers.servers[i].id) == NULL ? OK : ERR_CORRUPT;

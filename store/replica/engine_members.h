@@ -11,7 +11,8 @@
 #include "core/base/buf.h"
 #include "store/store.h"
 
-/* Ids, node ids, addresses and roles; appends. */
+/* Ids, node ids, addresses and roles; appends. ERR_INVALID: an id twice, or an address and node id.
+ */
 enum err members_encode(const struct store_servers *servers, struct buf *out) ERR_MUST_USE;
 enum err members_decode(struct bytes data, struct store_servers *ret_servers) ERR_MUST_USE;
 

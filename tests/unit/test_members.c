@@ -130,3 +130,13 @@ Test(members, a_flipped_bit_is_another_set_or_none)
     }
     buf_close(&data);
 }
+
+/* The library gives up in the middle, and has freed the first by then. */
+Test(members, an_id_twice_is_refused)
+{
+    static const char TWICE[] = "\1\2\0\0\0\0\0\0\0"
+                                "\7\0\0\0\0\0\0\0a:1\0\1"
+                                "\7\0\0\0\0\0\0\0b:2\0\1";
+    struct store_servers back;
+    cr_assert_eq(decode_copy(TWICE, sizeof TWICE - 1, &back), ERR_CORRUPT);
+}
