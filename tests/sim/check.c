@@ -248,7 +248,7 @@ uint64_t check_last(void)
 
 /* --- the clients' history -------------------------------------------------------------------- */
 
-static void history_write(const struct op *op)
+static void judge_write(const struct op *op)
 {
     uint64_t index = model_index_of(op->number);
     check_counts.writes++;
@@ -274,7 +274,7 @@ static void history_write(const struct op *op)
     }
 }
 
-static void history_read(const struct op *op)
+static void judge_read(const struct op *op)
 {
     if (op->outcome != OUTCOME_OK) {
         return;
@@ -361,9 +361,9 @@ void check_history(void)
     }
     for (size_t i = 0; i < clients.count && !world.over; i++) {
         if (clients.ops[i]->type == OP_READ) {
-            history_read(clients.ops[i]);
+            judge_read(clients.ops[i]);
         } else {
-            history_write(clients.ops[i]);
+            judge_write(clients.ops[i]);
         }
     }
     history_order();

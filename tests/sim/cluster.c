@@ -7,12 +7,6 @@
 
 #include <stdio.h>
 
-/* The store of a cluster is on its way: until it is there only clusters of one are run. */
-#pragma weak store_bootstrap
-#pragma weak store_server_seen
-#pragma weak store_order
-#pragma weak store_server_id
-
 #define FOUND_US     (SECOND_US / 4)
 #define GOSSIP_US    20000U
 #define ORDER_END_US (30 * SECOND_US)
@@ -35,11 +29,6 @@ static struct {
     struct task *current;
     bool stopped;
 } orders;
-
-bool cluster_possible(void)
-{
-    return store_bootstrap != NULL;
-}
 
 /* --- founding, gossip ------------------------------------------------------------------------ */
 

@@ -21,9 +21,6 @@ struct cluster {
 
 extern struct cluster cluster;
 
-/* Whether the store can be more than one server yet. */
-bool cluster_possible(void);
-
 void cluster_open(unsigned founders, unsigned spares, bool changes, uint64_t gap_us);
 /* No further orders. */
 void cluster_stop(void);

@@ -232,6 +232,53 @@ uint64_t datadir_reserve_end(const struct datadir_space *space)
     return datadir_reserve(space) / 4 * 5;
 }
 
+char *datadir_state(const struct datadir *dir, uint64_t generation)
+{
+    char name[32] = "state";
+    if (generation > 0) {
+        (void)snprintf(name, sizeof name, "state.%llu", (unsigned long long)generation);
+    }
+    return path_join(dir->path, name);
+}
+
+static void disk_remove(struct disk *d, unsigned at)
+{
+    struct sim_db *db = d->dbs[at];
+    CHECK(!db->open);
+    map_close(&db->map);
+    free(db);
+    for (; at + 1 < DISK_FILES_MAX; at++) {
+        d->dbs[at] = d->dbs[at + 1];
+    }
+    d->dbs[DISK_FILES_MAX - 1] = NULL;
+}
+
+void datadir_remove(const char *path)
+{
+    struct disk *d = disk_of(path);
+    CHECK(d != NULL);
+    for (unsigned i = 0; i < DISK_FILES_MAX && d->dbs[i] != NULL; i++) {
+        if (strcmp(d->dbs[i]->path, path) == 0) {
+            disk_remove(d, i);
+            return;
+        }
+    }
+}
+
+void datadir_drop_states(const struct datadir *dir, uint64_t current)
+{
+    struct disk *d = disk_of(dir->path);
+    char *kept = datadir_state(dir, current);
+    for (unsigned i = 0; i < DISK_FILES_MAX && d->dbs[i] != NULL;) {
+        if (d->dbs[i]->kind == ROCKS_STATE && strcmp(d->dbs[i]->path, kept) != 0) {
+            disk_remove(d, i);
+        } else {
+            i++;
+        }
+    }
+    free(kept);
+}
+
 enum err datadir_sync(const char *path, struct reason *why)
 {
     const struct disk *d = disk_of(path);

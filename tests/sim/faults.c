@@ -5,6 +5,8 @@
 #include "tests/sim/wire.h"
 #include "tests/sim/world.h"
 
+#include <string.h>
+
 static struct {
     struct plan plan;
     bool healed;
@@ -15,7 +17,50 @@ static bool plan_some(uint64_t percent)
     return dice_below(100) < percent;
 }
 
-void plan_draw(struct plan *ret_plan, unsigned size)
+/* Leaves of the faults only those that are named. */
+static bool plan_restrict(struct plan *p, const char *only)
+{
+    const struct {
+        const char *name;
+        bool *wanted;
+    } names[] = {
+        {"kill", &p->kill},
+        {"power", &p->power},
+        {"stop", &p->stop},
+        {"pause", &p->pause},
+        {"slow-disk", &p->slow_disk},
+        {"full-disk", &p->full_disk},
+        {"failing-disk", &p->failing_disk},
+        {"flips", &p->flips},
+        {"clock", &p->clock},
+        {"lag", &p->lag},
+        {"cuts", &p->cuts},
+        {"slow-links", &p->slow_links},
+        {"resets", &p->resets},
+        {"unordered", &p->unordered},
+        {"changes", &p->changes},
+    };
+    size_t count = sizeof names / sizeof names[0];
+    for (size_t i = 0; i < count; i++) {
+        *names[i].wanted = false;
+    }
+    while (*only != '\0') {
+        size_t len = strcspn(only, ",");
+        size_t i = 0;
+        while (i < count &&
+               (strncmp(names[i].name, only, len) != 0 || names[i].name[len] != '\0')) {
+            i++;
+        }
+        if (i == count) {
+            return false;
+        }
+        *names[i].wanted = true;
+        only += only[len] == ',' ? len + 1 : len;
+    }
+    return true;
+}
+
+bool plan_draw(struct plan *ret_plan, unsigned size, const char *only)
 {
     static const unsigned SIZES[] = {1, 3, 3, 3, 5, 5, 7};
     struct plan p = {
@@ -46,14 +91,16 @@ void plan_draw(struct plan *ret_plan, unsigned size)
         .spares = 2,
         .order_gap_us = dice_skewed(200000, 8 * SECOND_US),
     };
-    p.servers = size != 0 ? size : cluster_possible() ? p.servers : 1;
-    if (plan_some(50)) {
+    p.servers = size != 0 ? size : p.servers;
+    bool known = only == NULL || plan_restrict(&p, only);
+    if (plan_some(50) && (only == NULL || p.unordered || p.resets)) {
         p.loss_ppm = p.unordered ? dice_skewed(100, 200000) : dice_skewed(10, 2000);
         p.repeat_ppm = dice_skewed(100, 100000);
     }
     /* A damaged disk takes a server away for good: then nobody else may go. */
     p.changes = p.changes && !p.flips && p.servers > 1;
     *ret_plan = p;
+    return known;
 }
 
 /* --- one fault ------------------------------------------------------------------------------- */

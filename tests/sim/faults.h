@@ -43,8 +43,9 @@ struct plan {
     uint64_t order_gap_us;
 };
 
-/* `size`: so many servers; 0: as the dice say. */
-void plan_draw(struct plan *ret_plan, unsigned size);
+/* `size`: so many servers; 0: as the dice say. `only`: of the faults just those that it names
+ * ("kill,cuts", "" for none); NULL: all may be. False if it names one that there is not. */
+bool plan_draw(struct plan *ret_plan, unsigned size, const char *only);
 /* From now on until faults_heal(). */
 void faults_open(const struct plan *plan);
 /* Everything works again, and all servers run. */

@@ -1,9 +1,10 @@
-/* The simulator: `sim SEED COUNT [--servers N] [--verbose]` runs COUNT schedules from SEED on, on
+/* The simulator: `sim SEED COUNT [--servers N] [--faults LIST] [--verbose]` runs COUNT schedules from SEED on, on
  * all cores, and prints the seeds of those that failed with what was violated; `--verbose` replays
  * them in this process, with the whole story. `--bug NAME` seeds one of the bugs of store/seeded.h;
  * `sim prove [COUNT]` demands that each of them is convicted within COUNT schedules. */
 #include "core/base/check.h"
 #include "store/seeded.h"
+#include "tests/sim/faults.h"
 #include "tests/sim/schedule.h"
 
 #include <errno.h>
@@ -44,6 +45,7 @@ static struct {
     uint64_t seed;
     uint64_t count;
     unsigned servers;
+    const char *faults;
     bool verbose;
     bool quiet;          /* failures are wanted */
     bool first;          /* one failure is enough */
@@ -85,7 +87,12 @@ static void run_take(const struct verdict *v)
 
 static struct schedule run_schedule(uint64_t seed)
 {
-    return (struct schedule){.seed = seed, .servers = run.servers, .verbose = run.verbose};
+    return (struct schedule){
+        .seed = seed,
+        .servers = run.servers,
+        .faults = run.faults,
+        .verbose = run.verbose,
+    };
 }
 
 /* --- workers --------------------------------------------------------------------------------- */
@@ -231,7 +238,8 @@ static int prove(uint64_t count)
 static _Noreturn void usage(void)
 {
     (void)fprintf(stderr,
-                  "usage: sim SEED COUNT [--servers N] [--jobs N] [--bug NAME] [--verbose]\n"
+                  "usage: sim SEED COUNT [--servers N] [--faults LIST] [--jobs N] [--bug NAME]\n"
+                  "           [--verbose]\n"
                   "       sim prove [COUNT] [--servers N] [--jobs N]\n");
     exit(2);
 }
@@ -266,6 +274,12 @@ static void run_options(int argc, char **argv, int from)
             seeded_bug = bug_of(argv[++i]);
         } else if (strcmp(argv[i], "--verbose") == 0) {
             run.verbose = true;
+        } else if (strcmp(argv[i], "--faults") == 0 && i + 1 < argc) {
+            struct plan plan;
+            run.faults = argv[++i];
+            if (!plan_draw(&plan, 1, run.faults)) {
+                usage();
+            }
         } else if (strcmp(argv[i], "--servers") == 0) {
             run.servers = (unsigned)number_of(argv[++i]);
         } else if (strcmp(argv[i], "--jobs") == 0) {

@@ -1,11 +1,13 @@
 #include "tests/sim/model.h"
 
 #include "core/base/check.h"
+#include "core/base/limit.h"
 #include "core/base/mem.h"
 #include "store/command.h"
 #include "tests/sim/world.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct model_key {
     struct model_row *rows;
@@ -13,8 +15,16 @@ struct model_key {
     size_t cap;
 };
 
+/* Newest number of a sender that was applied (store/once.h). */
+struct model_sender {
+    uint64_t proposer;
+    uint64_t number;
+    uint64_t index;
+};
+
 static struct {
     struct model_key keys[KEYS_MAX];
+    struct model_sender senders[PROPOSERS_MAX];
     struct model_entry *entries; /* [0] is before the first */
     size_t count;
     size_t cap;
@@ -196,8 +206,34 @@ static void model_remember(uint64_t op, uint64_t index)
     model.index_of[op] = index;
 }
 
+/* Whether a command that other servers may have sent twice is to be applied: each once, in order.
+ * Whose newest command is the oldest is forgotten first. */
+static bool model_take(uint64_t index, const struct command *c)
+{
+    size_t at = 0;
+    while (at < PROPOSERS_MAX && model.senders[at].proposer != c->proposer) {
+        at++;
+    }
+    uint64_t newest = at < PROPOSERS_MAX ? model.senders[at].number : 0;
+    if (c->number != newest + 1) {
+        return false;
+    }
+    if (at == PROPOSERS_MAX) {
+        at = 0;
+        for (size_t i = 1; i < PROPOSERS_MAX; i++) {
+            at = model.senders[i].index < model.senders[at].index ? i : at;
+        }
+    }
+    model.senders[at] =
+        (struct model_sender){.proposer = c->proposer, .number = c->number, .index = index};
+    return true;
+}
+
 static void model_command(struct model_entry *e, uint64_t index, const struct command *c)
 {
+    if (c->proposer != 0 && !model_take(index, c)) {
+        return;
+    }
     if (c->time_ms > OP_TIME_MS) {
         e->op = c->time_ms - OP_TIME_MS;
         model_remember(e->op, index);
@@ -211,6 +247,12 @@ static void model_command(struct model_entry *e, uint64_t index, const struct co
         break;
     case COMMAND_KV_DELETE_PREFIX:
         model_delete_prefix(e, index, c->kv_delete_prefix.prefix);
+        break;
+    case COMMAND_RESTORE_BEGIN:
+    case COMMAND_RESTORE_CHUNK:
+    case COMMAND_RESTORE_COMMIT:
+    case COMMAND_RESTORE_ABORT:
+        world_violate("a backup is restored at %llu", (unsigned long long)index);
         break;
     case COMMAND_TOMBSTONE_REAP:
         /* Comes after a quarter of an hour: no run is so long. */
@@ -269,6 +311,7 @@ void model_close(void)
         free(model.keys[i].rows);
         model.keys[i] = (struct model_key){0};
     }
+    memset(model.senders, 0, sizeof model.senders);
     free(model.entries);
     free(model.index_of);
     model.entries = NULL;

@@ -1,5 +1,6 @@
 #include "tests/sim/schedule.h"
 
+#include "core/base/check.h"
 #include "core/base/log.h"
 #include "tests/sim/check.h"
 #include "tests/sim/client.h"
@@ -31,7 +32,7 @@ static struct log_tap story = {.level = LOG_DEBUG, .line = schedule_log};
 
 static void schedule_begin(const struct plan *plan)
 {
-    servers_open();
+    servers_prepare();
     for (unsigned i = 1; i <= SERVERS_MAX; i++) {
         struct server *s = &servers[i];
         s->options.election_ms = plan->election_ms;
@@ -115,7 +116,7 @@ void schedule_run(const struct schedule *s, struct verdict *ret_verdict)
     wire_open();
     check_open();
     memset(&check_counts, 0, sizeof check_counts);
-    plan_draw(&plan, s->servers);
+    CHECK(plan_draw(&plan, s->servers, s->faults));
     world_tell(NULL, "seed %llu: %u servers, %u clients, %u keys, %llu s",
                (unsigned long long)s->seed, plan.servers, plan.clients, plan.keys,
                (unsigned long long)(plan.duration_us / SECOND_US));

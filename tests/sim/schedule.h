@@ -10,7 +10,8 @@
 
 struct schedule {
     uint64_t seed;
-    unsigned servers; /* 0: as the seed says */
+    unsigned servers;   /* 0: as the seed says */
+    const char *faults; /* plan_draw(); NULL: all */
     bool verbose;
 };
 

@@ -86,7 +86,7 @@ static void server_on_death(struct process *p)
     s->power = false;
 }
 
-void servers_open(void)
+void servers_prepare(void)
 {
     for (unsigned i = 0; i <= SERVERS_MAX; i++) {
         struct server *s = &servers[i];

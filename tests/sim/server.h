@@ -40,7 +40,7 @@ struct server {
 
 extern struct server servers[SERVERS_MAX + 1];
 
-void servers_open(void);
+void servers_prepare(void);
 /* Starts the process; does nothing while it runs or when it was removed. */
 void server_start(struct server *s);
 void server_crash(struct server *s, bool power);

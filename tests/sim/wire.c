@@ -40,6 +40,7 @@ struct conn {
     struct transport *to;
     uint64_t peer; /* whom `from` knows by this id */
     enum transport_channel channel;
+    uint64_t cluster; /* that `from` named when it dialled */
     bool broken;
     uint64_t last_us;  /* when the newest parcel is due */
     uint64_t stall_us; /* since when nothing gets through; 0: it does */
@@ -190,7 +191,7 @@ static bool conn_refused(struct conn *c)
     struct transport *to = c->to;
     return to->closed || listening[to->number] != to ||
            peer_find(to, c->from->options.id) == NULL ||
-           (to->cluster != 0 && c->from->cluster != 0 && to->cluster != c->from->cluster);
+           (to->cluster != 0 && c->cluster != 0 && to->cluster != c->cluster);
 }
 
 /* Nothing gets through, or no answer comes back: for how long already? */
@@ -362,7 +363,14 @@ static void dial_on_try(void *ctx)
         return;
     }
     struct conn *c = mem_zalloc(1, sizeof *c);
-    *c = (struct conn){.next = conns, .from = t, .to = to, .peer = p->id, .channel = d->channel};
+    *c = (struct conn){
+        .next = conns,
+        .from = t,
+        .to = to,
+        .peer = p->id,
+        .channel = d->channel,
+        .cluster = t->cluster,
+    };
     c->tail = &c->first;
     conns = c;
     p->conns[d->channel] = c;
@@ -446,7 +454,27 @@ uint16_t transport_port(const struct transport *t)
 
 void transport_set_cluster(struct transport *t, uint64_t cluster)
 {
+    if (cluster == t->cluster) {
+        return;
+    }
     t->cluster = cluster;
+    for (struct conn *c = conns; c != NULL; c = c->next) {
+        if (c->from == t && c->cluster != cluster) {
+            conn_break(c);
+        } else if (c->to == t && !c->broken && c->cluster != 0 && c->cluster != cluster) {
+            world_at(world.now_us + wire_delay(c), conn_on_break, c);
+        }
+    }
+}
+
+uint64_t transport_peer_cluster(struct transport *t, uint64_t id)
+{
+    for (const struct conn *c = conns; c != NULL; c = c->next) {
+        if (c->to == t && !c->broken && c->from->options.id == id) {
+            return c->cluster;
+        }
+    }
+    return 0;
 }
 
 enum err transport_set_peer(struct transport *t, uint64_t id, const char *address)
