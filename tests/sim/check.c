@@ -3,6 +3,7 @@
 #include "core/base/check.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
+#include "store/state.h"
 #include "tests/sim/client.h"
 #include "tests/sim/model.h"
 #include "tests/sim/server.h"
@@ -10,15 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RECORD_FRAME (8U + 8U + 1U + 4U) /* as in store/replica/journal.h */
-#define RECORD_HEAD  17U
-#define TYPE_COMMAND 1
-
 /* An entry that some server has applied. */
 struct fact {
     uint64_t digest; /* 0: not known yet */
-    uint64_t term;
-    unsigned server; /* who showed it first */
+    unsigned server; /* who applied it first */
     char *command;   /* until the model has it */
     size_t len;
 };
@@ -39,22 +35,11 @@ static struct {
     struct claim *claims;
     size_t claim_count;
     size_t claim_cap;
-    uint64_t cursor[SERVERS_MAX + 1];  /* its entries are compared up to here */
-    uint64_t applied[SERVERS_MAX + 1]; /* as it says itself */
 } truth;
 
 struct check_counts check_counts;
 
 /* --- the truth ------------------------------------------------------------------------------- */
-
-static uint64_t record_int(const char *p, unsigned len)
-{
-    uint64_t value = 0;
-    for (unsigned i = 0; i < len; i++) {
-        value |= (uint64_t)(unsigned char)p[i] << (8 * i);
-    }
-    return value;
-}
 
 static struct fact *truth_fact(uint64_t index)
 {
@@ -81,65 +66,67 @@ static void truth_feed_model(void)
     }
 }
 
-static void truth_take(struct server *s, uint64_t index, struct bytes record)
+/* `command` has no bytes for an entry that is none. */
+static void truth_take(const struct server *s, uint64_t index, struct bytes command)
 {
     struct fact *f = truth_fact(index);
-    if (record.len < RECORD_FRAME || record_int(record.ptr, 8) != index) {
-        world_violate("server %u: entry %llu cannot be read", s->number, (unsigned long long)index);
-        return;
-    }
-    uint64_t digest = bytes_hash(record) | 1;
+    uint64_t digest = bytes_hash(command) | 1;
     check_counts.entries++;
     if (f->digest == 0) {
-        *f = (struct fact){
-            .digest = digest,
-            .term = record_int(record.ptr + 8, 8),
-            .server = s->number,
-        };
-        if (record.ptr[16] == TYPE_COMMAND) {
-            struct bytes body = bytes_slice(record, RECORD_HEAD, record.len - 4);
-            f->command = mem_dup(body.ptr, body.len);
-            f->len = body.len;
+        *f = (struct fact){.digest = digest, .server = s->number};
+        if (command.len > 0) {
+            f->command = mem_dup(command.ptr, command.len);
+            f->len = command.len;
         }
         truth.last = index > truth.last ? index : truth.last;
         truth_feed_model();
     } else if (f->digest != digest) {
-        world_violate("entry %llu: server %u applied another one (term %llu) than server %u (term "
-                      "%llu)",
-                      (unsigned long long)index, s->number,
-                      (unsigned long long)record_int(record.ptr + 8, 8), f->server,
-                      (unsigned long long)f->term);
+        world_violate("entry %llu: server %u applies another one than server %u",
+                      (unsigned long long)index, s->number, f->server);
     }
 }
 
-/* The applied entries that are on its disk and were not compared yet. */
-static void truth_read(struct server *s)
+/* What the store calls in the place of state_apply() and state_skip(): the linker's --wrap. */
+enum err applied_truly(struct state *s,
+                       uint64_t index,
+                       struct bytes command,
+                       struct collect *out,
+                       struct apply_reply *ret_reply,
+                       struct reason *why) __asm__("__real_state_apply");
+enum err applied_watched(struct state *s,
+                         uint64_t index,
+                         struct bytes command,
+                         struct collect *out,
+                         struct apply_reply *ret_reply,
+                         struct reason *why) __asm__("__wrap_state_apply");
+enum err skipped_truly(struct state *s,
+                       uint64_t index,
+                       struct reason *why) __asm__("__real_state_skip");
+enum err skipped_watched(struct state *s,
+                         uint64_t index,
+                         struct reason *why) __asm__("__wrap_state_skip");
+
+enum err applied_watched(struct state *s,
+                         uint64_t index,
+                         struct bytes command,
+                         struct collect *out,
+                         struct apply_reply *ret_reply,
+                         struct reason *why)
 {
-    struct sim_db *db = disk_db(&disks[s->number], "log");
-    char key[9] = "e";
-    if (db == NULL || disks[s->number].flips > 0) {
-        return;
+    enum err e = applied_truly(s, index, command, out, ret_reply, why);
+    if (e == OK) {
+        truth_take(server_of(process_here()), index, command);
     }
-    while (truth.cursor[s->number] < truth.applied[s->number] && !world.over) {
-        uint64_t index = truth.cursor[s->number] + 1;
-        for (unsigned i = 0; i < 8; i++) {
-            key[1 + i] = (char)(index >> (8 * (7 - i)));
-        }
-        struct bytes name = {.ptr = key, .len = sizeof key};
-        const struct map_node *n = map_seek(&db->map, name, db->version);
-        if (n == NULL || n->key.len != sizeof key || n->key.ptr[0] != 'e') {
-            return; /* Not on this disk yet. */
-        }
-        uint64_t found = 0;
-        for (unsigned i = 0; i < 8; i++) {
-            found = found << 8 | (unsigned char)n->key.ptr[1 + i];
-        }
-        if (found > truth.applied[s->number]) {
-            return;
-        }
-        truth_take(s, found, n->value);
-        truth.cursor[s->number] = found;
+    return e;
+}
+
+enum err skipped_watched(struct state *s, uint64_t index, struct reason *why)
+{
+    enum err e = skipped_truly(s, index, why);
+    if (e == OK) {
+        truth_take(server_of(process_here()), index, (struct bytes){.ptr = ""});
     }
+    return e;
 }
 
 /* --- claims ---------------------------------------------------------------------------------- */
@@ -199,45 +186,24 @@ void check_published(struct server *s, const struct change_batch *b)
         }
     }
     world_mix(c.state);
-    truth.applied[s->number] = through;
     claim_add(c);
-    truth_read(s);
     claims_check();
 }
 
 void check_opened(struct server *s)
 {
     struct view *v = store_reader_view(&s->reader);
-    truth.applied[s->number] = view_index(v);
-    truth.cursor[s->number] = 0;
     claim_add((struct claim){
         .after = view_index(v),
         .through = view_index(v),
         .state = model_digest_view(v),
         .server = s->number,
     });
-    truth_read(s);
     claims_check();
-}
-
-void check_closed(struct server *s)
-{
-    truth.applied[s->number] = 0;
-    truth.cursor[s->number] = 0;
 }
 
 void check_progress(void)
 {
-    for (unsigned i = 1; i <= SERVERS_MAX; i++) {
-        if (servers[i].serving) {
-            struct store_facts facts;
-            store_facts_get(servers[i].store, &facts);
-            if (facts.applied_index > truth.applied[i]) {
-                truth.applied[i] = facts.applied_index;
-            }
-            truth_read(&servers[i]);
-        }
-    }
     claims_check();
 }
 

@@ -2,7 +2,7 @@
  * is what all of them do, for ever. From it a model of the KV store follows, which says what every
  * view, change, answer and read must have been.
  *
- *     servers' disks --> the truth, index by index --> model --> states, changes, reads, answers
+ *     what servers apply --> the truth, index by index --> model --> states, changes, reads, answers
  *
  * Threads  none.
  */
@@ -16,10 +16,9 @@ struct server;
 void check_open(void);
 void check_close(void);
 void check_opened(struct server *s);
-void check_closed(struct server *s);
 /* A reader was given a batch. */
 void check_published(struct server *s, const struct change_batch *b);
-/* Takes in what servers have applied since. */
+/* Compares what servers have published with what is known by now. */
 void check_progress(void);
 /* At the end: judges the whole history. */
 void check_history(void);

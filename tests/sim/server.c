@@ -81,7 +81,6 @@ static void server_on_death(struct process *p)
     s->main = NULL;
     wire_on_death(p);
     disk_crash(&disks[s->number], s->power);
-    check_closed(s);
     clients_on_death(s);
     s->power = false;
 }
