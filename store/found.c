@@ -8,7 +8,10 @@
  *        |  all of them, and soon enough |
  *        | writes entry 1, durable       |
  *        | ---- commit ----------------> | writes entry 1, durable
- *        | <--- written ---------------- |   (who misses it gets it from the leader) */
+ *        | <--- written ---------------- |   (who misses it gets it from the leader)
+ *
+ * One that wrote and knows of no leader asks again: its word may not have reached enough others to
+ * elect one. */
 #include "store/store_priv.h"
 
 #include "core/base/check.h"
@@ -20,6 +23,7 @@
 #include <string.h>
 
 #define FOUND_RESEND_MS 200U
+#define FOUND_AGAIN_MS  1000U
 
 struct found_write {
     struct store *store;
@@ -94,12 +98,30 @@ static void found_maybe_commit(struct store *s)
         f->proposing = false;
         return;
     }
-    if (found_write(s, f->cluster, buf_view(&f->configuration)) != OK) {
+    if (s->cluster != f->cluster &&
+        found_write(s, f->cluster, buf_view(&f->configuration)) != OK) {
         f->proposing = false;
         return;
     }
     f->committed = true;
     found_send(s);
+}
+
+/* Asks all of them. */
+static void found_begin(struct store *s, const struct store_servers *servers)
+{
+    struct founding *f = &s->founding;
+    f->proposing = true;
+    f->committed = false;
+    f->servers = *servers;
+    f->began_ms = hub_now_ms(s);
+    memset(f->written, 0, sizeof f->written);
+    memset(f->promised, 0, sizeof f->promised);
+    for (size_t i = 0; i < servers->count; i++) {
+        f->promised[i] = f->written[i] = servers->servers[i].id == s->id;
+    }
+    found_send(s);
+    found_maybe_commit(s);
 }
 
 static void found_propose(struct store *s, const struct store_servers *servers)
@@ -114,27 +136,35 @@ static void found_propose(struct store *s, const struct store_servers *servers)
             return;
         }
     }
-    f->proposing = true;
-    f->committed = false;
-    f->servers = *servers;
-    f->began_ms = hub_now_ms(s);
-    memset(f->promised, 0, sizeof f->promised);
-    memset(f->written, 0, sizeof f->written);
     do {
         env_random(loop_env(s->hub), &f->cluster, sizeof f->cluster);
     } while (f->cluster == 0);
     f->promise = f->cluster;
-    f->promise_ms = f->began_ms;
+    f->promise_ms = hub_now_ms(s);
     buf_clear(&f->configuration);
-    if (members_encode(servers, &f->configuration) != OK) {
-        f->proposing = false;
+    if (members_encode(servers, &f->configuration) == OK) {
+        found_begin(s, servers);
+    }
+}
+
+/* We wrote the first entry, and ended before the others were told: they have forgotten what they
+ * promised, and would wait for a leader that we cannot become without them. */
+static void found_again(struct store *s)
+{
+    struct founding *f = &s->founding;
+    struct bytes configuration;
+    if (s->cluster == 0 || s->leader != 0 || engine_last(s->engine) != 1 || f->proposing ||
+        engine_configuration(s->engine, &configuration) != 1 ||
+        hub_now_ms(s) - f->began_ms < FOUND_AGAIN_MS) {
         return;
     }
-    for (size_t i = 0; i < servers->count; i++) {
-        f->promised[i] = f->written[i] = servers->servers[i].id == s->id;
+    const struct store_servers *servers = engine_servers_committed(s->engine);
+    if (servers->count > 1) {
+        f->cluster = s->cluster;
+        buf_clear(&f->configuration);
+        buf_put(&f->configuration, configuration);
+        found_begin(s, servers);
     }
-    found_send(s);
-    found_maybe_commit(s);
 }
 
 void found_on_reply(struct store *s, uint64_t from, const struct rpc_bootstrap_reply *m)
@@ -214,6 +244,7 @@ void found_tick(struct store *s)
     if (f->proposing && now_ms - f->sent_ms >= FOUND_RESEND_MS) {
         found_send(s);
     }
+    found_again(s);
 }
 
 struct found_request {

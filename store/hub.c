@@ -364,6 +364,8 @@ void hub_start_timers(struct store *s)
 {
     timer_start(&s->engine_timer, engine_deadline(s->engine, hub_now_ms(s)));
     env_timer_start(loop_env(s->hub), &s->peers_tick, HUB_TICK_MS);
+    writes_start(s);
+    reads_start(s);
 }
 
 void hub_on_close(struct mail *m)

@@ -420,7 +420,11 @@ void reads_open(struct store *s)
     read_queue_init(&r->asked);
     read_queue_init(&r->waiting);
     env_timer_init(loop_env(s->hub), &r->tick, reads_on_tick);
-    env_timer_start(loop_env(s->hub), &r->tick, READ_TICK_MS);
+}
+
+void reads_start(struct store *s)
+{
+    env_timer_start(loop_env(s->hub), &s->reads.tick, READ_TICK_MS);
 }
 
 void reads_close(struct store *s, enum err status)

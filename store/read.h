@@ -47,6 +47,8 @@ struct reads {
 };
 
 void reads_open(struct store *s);
+/* Starts its timer, when nothing can fail any more. */
+void reads_start(struct store *s);
 void reads_close(struct store *s, enum err status);
 void reads_on_applied(struct store *s);
 void reads_on_leader(struct store *s);

@@ -593,7 +593,11 @@ void writes_open(struct store *s)
     ws->answered_last = &ws->answered;
     s->submit.deliver = writes_on_submit;
     env_timer_init(loop_env(s->hub), &ws->tick, writes_on_tick);
-    env_timer_start(loop_env(s->hub), &ws->tick, WRITE_TICK_MS);
+}
+
+void writes_start(struct store *s)
+{
+    env_timer_start(loop_env(s->hub), &s->writes.tick, WRITE_TICK_MS);
 }
 
 void writes_close(struct store *s)

@@ -61,6 +61,8 @@ struct writes {
 };
 
 void writes_open(struct store *s);
+/* Starts its timer, when nothing can fail any more. */
+void writes_start(struct store *s);
 /* Answers all of them; the fate of what went out is unknown. */
 void writes_close(struct store *s);
 void writes_free(struct store *s);
