@@ -60,15 +60,24 @@ static void round_park(struct store *s, enum err e, const struct reason *why)
     env_timer_start(loop_env(s->hub), &s->retry, STATE_RETRY_MS);
 }
 
+/* What others have made durable may be committed before our own disk has it. The state's database
+ * writes when it likes, and must never be ahead of the log that a crash leaves. */
+uint64_t round_limit(const struct store *s)
+{
+    uint64_t stored = engine_stored(s->engine);
+    return stored < s->commit ? stored : s->commit;
+}
+
 /* In rounds: each ends in one view and one batch of changes for all readers. */
 void round_apply(struct store *s)
 {
     struct reason why = {0};
     enum err e = OK;
-    while (e == OK && s->applied < s->commit) {
+    uint64_t limit = round_limit(s);
+    while (e == OK && s->applied < limit) {
         uint64_t after = s->applied;
         size_t bytes = 0;
-        while (e == OK && s->applied < s->commit && s->collect.bytes < ROUND_BYTES) {
+        while (e == OK && s->applied < limit && s->collect.bytes < ROUND_BYTES) {
             e = round_apply_next(s, &bytes, &why);
         }
         if (s->applied > after) {

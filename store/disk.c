@@ -7,6 +7,8 @@
 #include "core/base/mem.h"
 #include "core/base/metric.h"
 
+#include <time.h>
+
 /* --- the log: on the disk thread ------------------------------------------------------------- */
 
 static enum err disk_write(struct store *s, struct reason *why)
@@ -118,6 +120,23 @@ void disk_call(struct store *s, void (*fn)(void *arg), void *arg)
     } else {
         fn(arg);
     }
+}
+
+bool disk_insist(struct store *s, void (*fn)(void *arg), void *arg, const enum err *result)
+{
+    const struct timespec pause = {.tv_nsec = DISK_RETRY_MS * 1000000L};
+    disk_call(s, fn, arg);
+    while (*result == ERR_NO_SPACE && s->running) {
+        if (atomic_load(&s->closing)) {
+            s->muted = true;
+            return false;
+        }
+        (void)nanosleep(&pause, NULL);
+        if (disk_reopen(s) == OK) {
+            disk_call(s, fn, arg);
+        }
+    }
+    return true;
 }
 
 static void disk_on_cut(struct mail *m)

@@ -370,7 +370,12 @@ void fetch_install(struct store *s, const struct journal_snapshot *snapshot)
     struct fetch_install in = {.store = s, .snapshot = snapshot};
     uint64_t after = s->applied;
     CHECK(f->state == FETCH_READY && snapshot->index == f->index);
-    disk_call(s, fetch_on_disk, &in);
+    if (!disk_insist(s, fetch_on_disk, &in, &in.result)) {
+        /* Log and state stay as they are, and nothing is applied any more. */
+        s->parked = true;
+        timer_stop(&s->retry);
+        return;
+    }
     if (in.result != OK) {
         fatal("cannot write the log: %s", in.why.text);
     }

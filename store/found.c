@@ -43,7 +43,9 @@ static void found_on_disk(void *arg)
 static enum err found_write(struct store *s, uint64_t cluster, struct bytes configuration)
 {
     struct found_write w = {.store = s, .cluster = cluster, .configuration = configuration};
-    disk_call(s, found_on_disk, &w);
+    if (!disk_insist(s, found_on_disk, &w, &w.result)) {
+        return ERR_CLOSED;
+    }
     if (w.result != OK) {
         log_line(LOG_RAFT_BOOTSTRAP, "error=\"%s\"", w.why.text);
         return w.result;

@@ -75,8 +75,7 @@ static void hub_vote_on_disk(void *arg)
 static void hub_op_save_vote(void *ctx, uint64_t term, uint64_t vote)
 {
     struct hub_vote v = {.store = ctx, .term = term, .vote = vote};
-    disk_call(ctx, hub_vote_on_disk, &v);
-    if (v.result != OK) {
+    if (disk_insist(ctx, hub_vote_on_disk, &v, &v.result) && v.result != OK) {
         fatal("cannot write term and vote: %s", v.why.text);
     }
 }
@@ -213,7 +212,7 @@ void hub_turn(struct store *s)
 {
     hub_notice_leader(s);
     hub_notice_servers(s);
-    if (s->applied < s->commit && !s->parked) {
+    if (s->applied < round_limit(s) && !s->parked) {
         round_apply(s);
     }
     disk_append(s);
@@ -310,7 +309,9 @@ void hub_adopt_cluster(struct store *s, uint64_t cluster)
 {
     struct hub_adoption a = {.store = s};
     s->cluster = cluster;
-    disk_call(s, hub_adopt_on_disk, &a);
+    if (!disk_insist(s, hub_adopt_on_disk, &a, &a.result)) {
+        return;
+    }
     if (a.result == OK) {
         a.result = state_set_cluster(s->state, cluster, &a.why);
     }

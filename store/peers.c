@@ -156,7 +156,7 @@ void peers_send(struct store *s,
                 enum transport_channel channel,
                 const struct rpc_message *m)
 {
-    if (s->transport == NULL || to == 0 || to == s->id) {
+    if (s->transport == NULL || s->muted || to == 0 || to == s->id) {
         return;
     }
     buf_clear(&s->outgoing);

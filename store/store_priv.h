@@ -90,6 +90,7 @@ struct store {
     struct loop *disk;
     struct loop *keeper;
     bool running;            /* the loops do */
+    bool muted;              /* nothing is said to other servers any more */
     struct journal *journal; /* the disk thread's while it runs; reading: also the hub's */
     struct state *state;
     struct engine *engine;
@@ -220,6 +221,8 @@ void hub_adopt_cluster(struct store *s, uint64_t cluster);
 /* Applies what is committed, on the thread that opens. */
 enum err round_replay(struct store *s, struct reason *why) ERR_MUST_USE;
 void round_apply(struct store *s);
+/* How far it may apply. */
+uint64_t round_limit(const struct store *s);
 /* The entry at `index`, from memory or the disk; borrowed while `slice` and the tail stay. */
 enum err round_entry(struct store *s,
                      uint64_t index,
@@ -246,6 +249,11 @@ void disk_cut_head(struct store *s);
 void disk_flush_state(struct store *s);
 /* On the disk thread, behind what it was given; returns when it is done. */
 void disk_call(struct store *s, void (*fn)(void *arg), void *arg);
+/* The same for what must be on the disk before this server may say another word: while `fn` leaves
+ * ERR_NO_SPACE in `*result` everything waits for room, reads of the newest view excepted. False:
+ * the store is about to close; it is mute from now on. */
+bool disk_insist(struct store *s, void (*fn)(void *arg), void *arg, const enum err *result)
+    ERR_MUST_USE;
 
 /* publish.c */
 /* Tells all readers what this round of applying did. */

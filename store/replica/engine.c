@@ -773,6 +773,11 @@ uint64_t engine_commit(const struct engine *e)
     return raft_commit_index(&e->raft);
 }
 
+uint64_t engine_stored(const struct engine *e)
+{
+    return e->stored;
+}
+
 uint64_t engine_snapshot_index(const struct engine *e)
 {
     return e->snapshot_index;

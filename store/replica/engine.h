@@ -95,6 +95,8 @@ bool engine_takes_entries(struct engine *e);
 bool engine_settled(struct engine *e);
 uint64_t engine_term(const struct engine *e);
 uint64_t engine_last(const struct engine *e);
+/* Up to here the log is known to be durable. */
+uint64_t engine_stored(const struct engine *e);
 uint64_t engine_first(const struct engine *e);
 /* Term of an entry that is in the log, or of the snapshot. */
 uint64_t engine_term_of(const struct engine *e, uint64_t index);

@@ -413,9 +413,17 @@ static void journal_stage_vote(struct journal *j, uint64_t term, uint64_t vote)
     rocks_batch_put(j->batch, BYTES("v1"), buf_view(&j->scratch));
 }
 
+/* journal_reopen() found no room to open it again. */
+static enum err journal_closed(const struct journal *j, struct reason *why)
+{
+    reason_set(why, "%s: no space left on the disk", j->where);
+    return ERR_NO_SPACE;
+}
+
 static enum err journal_write_sync(struct journal *j, bool sync, struct reason *why)
 {
-    enum err e = rocks_write(j->db, j->batch, sync && j->path != NULL, why);
+    enum err e = j->db == NULL ? journal_closed(j, why)
+                               : rocks_write(j->db, j->batch, sync && j->path != NULL, why);
     rocks_batch_clear(j->batch);
     return e;
 }
@@ -591,7 +599,7 @@ enum err journal_install(struct journal *j,
 
 enum err journal_compact(struct journal *j, struct reason *why)
 {
-    return rocks_flush(j->db, why);
+    return j->db == NULL ? journal_closed(j, why) : rocks_flush(j->db, why);
 }
 
 static enum err journal_find_last(struct journal *j, struct reason *why)
@@ -639,7 +647,8 @@ enum err journal_read(struct journal *j,
                       struct reason *why)
 {
     struct journal_key key;
-    enum err e = rocks_get(j->db, NULL, journal_key(&key, index), slice, why);
+    enum err e = j->db == NULL ? journal_closed(j, why)
+                               : rocks_get(j->db, NULL, journal_key(&key, index), slice, why);
     if (e != OK) {
         return e;
     }

@@ -120,7 +120,8 @@ enum err journal_compact(struct journal *j, struct reason *why) ERR_MUST_USE;
 
 uint64_t journal_first(const struct journal *j);
 uint64_t journal_last(const struct journal *j);
-/* `entry->data` is borrowed from `slice`. ERR_NOT_FOUND, ERR_CORRUPT, ERR_IO. */
+/* `entry->data` is borrowed from `slice`. ERR_NOT_FOUND, ERR_CORRUPT, ERR_IO; ERR_NO_SPACE between
+ * two tries of journal_reopen(). */
 enum err journal_read(struct journal *j,
                       uint64_t index,
                       struct rocks_slice *slice,

@@ -40,6 +40,7 @@ static void cluster_found(void *ctx)
     if (s->serving) {
         store_facts_get(s->store, &facts);
         if (facts.bootstrapped) {
+            s->joined = true;
             return;
         }
         for (unsigned i = 0; i < cluster.founders; i++) {

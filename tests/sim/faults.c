@@ -148,8 +148,25 @@ static void fault_end_process(struct server *s, bool power)
     fault_restart_later(s);
 }
 
+/* Only so many that a majority stays whole, and only of a cluster that is wholly founded: until then
+ * all are needed. */
+static bool fault_may_damage(const struct server *s)
+{
+    unsigned others = 0;
+    for (unsigned i = 1; i <= faults.plan.servers; i++) {
+        if (!servers[i].joined) {
+            return false;
+        }
+        others += servers[i].damaged && &servers[i] != s;
+    }
+    return others + 1 <= (faults.plan.servers - 1) / 2;
+}
+
 static void fault_flip(struct server *s)
 {
+    if (!fault_may_damage(s)) {
+        return;
+    }
     server_crash(s, dice_below(2) == 0);
     if (disk_flip(&disks[s->number])) {
         world_tell(&s->process, "has a flipped bit on its disk");

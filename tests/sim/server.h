@@ -22,6 +22,7 @@ struct server {
     char address[STORE_ADDRESS_MAX];
     bool used;     /* is, or was, to be part of the cluster */
     bool added;    /* the cluster knows it */
+    bool joined;   /* it has the cluster's first configuration on its disk */
     bool removed;  /* for good */
     bool serving;  /* open: clients are answered */
     bool may_fail; /* its disk was made to fail: it may give up */
