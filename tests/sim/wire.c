@@ -5,6 +5,7 @@
 #include "core/base/list.h"
 #include "core/base/mem.h"
 #include "store/replica/transport.h"
+#include "tests/sim/wire_show.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -213,6 +214,7 @@ static bool conn_stalls(struct conn *c)
 
 static void conn_deliver(struct conn *c, struct parcel *p)
 {
+    wire_show(c->to->process, c->from->number, "<-", p->message);
     c->to->counts.received_bytes += p->message.len + 8;
     transport_tell(c->to, (struct item){.peer = c->from->options.id, .message = p->message});
 }
@@ -256,6 +258,9 @@ static void parcel_on_due(void *ctx)
         conn_deliver(c, p);
     } else {
         wire.lost++;
+        if (!cut(c->from, c->to) && conn_refused(c)) {
+            conn_break(c);
+        }
     }
     free(p);
 }
@@ -294,6 +299,7 @@ static void conn_send_unordered(struct conn *c, struct bytes message)
 static void conn_send(struct conn *c, struct bytes message)
 {
     wire.sent++;
+    wire_show(c->from->process, c->to->number, "->", message);
     if (wire.unordered) {
         conn_send_unordered(c, message);
         return;

@@ -141,6 +141,19 @@ void world_tell(const struct process *p, const char *format, ...)
     }
 }
 
+void world_show(const struct process *p, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    if (!world.verbose) {
+        return;
+    }
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    world_print(p, text);
+}
+
 void world_violate(const char *format, ...)
 {
     if (world.over) {

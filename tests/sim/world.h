@@ -63,6 +63,9 @@ void world_violate(const char *format, ...) __attribute__((format(printf, 1, 2))
 /* One line of the story: time, process, text; goes into the trace's digest. */
 void world_tell(const struct process *p, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* The same for a verbose run alone: not part of the trace. */
+void world_show(const struct process *p, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 void world_mix(uint64_t value);
 
 /* --- dice ------------------------------------------------------------------------------------ */
