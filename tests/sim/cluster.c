@@ -3,6 +3,7 @@
 #include "core/base/check.h"
 #include "core/base/list.h"
 #include "core/base/mem.h"
+#include "store/store_priv.h"
 #include "tests/sim/server.h"
 
 #include <stdio.h>
@@ -76,6 +77,28 @@ void cluster_on_serving(struct server *s)
 {
     if (s->options.start == STORE_WAIT) {
         world_at(world.now_us + dice_below(GOSSIP_US), cluster_gossip, s);
+    }
+}
+
+void cluster_learn(void)
+{
+    struct store_servers now = {0};
+    uint64_t term = 0;
+    for (unsigned i = 1; i <= SERVERS_MAX; i++) {
+        struct store_facts facts = {0};
+        if (servers[i].serving) {
+            store_facts_get(servers[i].store, &facts);
+        }
+        if (facts.leader && facts.term > term) {
+            term = facts.term;
+            now = *engine_servers_committed(servers[i].store->engine);
+        }
+    }
+    for (unsigned i = 1; i <= SERVERS_MAX && now.count > 0; i++) {
+        struct server *s = &servers[i];
+        bool member = members_find(&now, store_server_id(s->node_id)) != NULL;
+        s->removed = s->removed || (s->added && !member);
+        s->added = s->added || member;
     }
 }
 

@@ -24,6 +24,8 @@ extern struct cluster cluster;
 void cluster_open(unsigned founders, unsigned spares, bool changes, uint64_t gap_us);
 /* No further orders. */
 void cluster_stop(void);
+/* Who belongs to it, as the leader says: orders whose end is not known are carried out, or not. */
+void cluster_learn(void);
 /* The server serves again: gossip tells it of all others, and all others of it. */
 void cluster_on_serving(struct server *s);
 

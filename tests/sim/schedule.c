@@ -56,24 +56,26 @@ static void schedule_step(uint64_t until_us)
     }
 }
 
-static bool schedule_agrees(void)
+/* The first server that has not applied all of the log; NULL: all have. */
+static const struct server *schedule_behind(uint64_t *ret_applied)
 {
     uint64_t last = check_last();
+    cluster_learn();
     for (unsigned i = 1; i <= SERVERS_MAX; i++) {
         struct server *s = &servers[i];
-        struct store_facts facts;
+        struct store_facts facts = {0};
         if (!s->used || !s->added || s->removed || s->lost) {
             continue;
         }
-        if (!s->serving) {
-            return false;
+        if (s->serving) {
+            store_facts_get(s->store, &facts);
         }
-        store_facts_get(s->store, &facts);
-        if (facts.applied_index < last) {
-            return false;
+        *ret_applied = facts.applied_index;
+        if (!s->serving || facts.applied_index < last) {
+            return s;
         }
     }
-    return true;
+    return NULL;
 }
 
 static void schedule_end(void)
@@ -82,6 +84,7 @@ static void schedule_end(void)
     cluster_stop();
     faults_heal();
     uint64_t until_us = world.now_us + HEAL_US;
+    uint64_t applied = 0;
     clients_probe();
     while (!clients_probe_done() && world.now_us < until_us && !world.over) {
         schedule_step(world.now_us + STEP_US);
@@ -92,12 +95,14 @@ static void schedule_end(void)
     }
     until_us = world.now_us + AGREE_US;
     schedule_step(world.now_us + SECOND_US);
-    while (!schedule_agrees() && world.now_us < until_us && !world.over) {
+    while (schedule_behind(&applied) != NULL && world.now_us < until_us && !world.over) {
         schedule_step(world.now_us + STEP_US);
     }
-    if (!schedule_agrees()) {
-        world_violate("a server has not caught up %llu s after all faults have ended",
-                      (unsigned long long)(AGREE_US / SECOND_US));
+    const struct server *behind = world.over ? NULL : schedule_behind(&applied);
+    if (behind != NULL) {
+        world_violate("server %u is at %llu of %llu, %llu s after all faults have ended",
+                      behind->number, (unsigned long long)applied,
+                      (unsigned long long)check_last(), (unsigned long long)(AGREE_US / SECOND_US));
     }
     if (!world.over) {
         check_history();
