@@ -332,8 +332,8 @@ void duration_text(uint64_t ms, char ret_text[DURATION_TEXT_LEN])
     }
     if (ms % 1000 > 0) {
         (void)snprintf(fraction, sizeof fraction, ".%03u", (unsigned)(ms % 1000));
-        for (size_t last = 3; last > 0 && fraction[last] == '0'; last--) {
-            fraction[last] = '\0';
+        for (size_t len = 4; len > 1 && fraction[len - 1] == '0'; len--) {
+            fraction[len - 1] = '\0';
         }
     }
     if (hours > 0) {
