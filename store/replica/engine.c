@@ -97,20 +97,6 @@ static void engine_configuration_cut(struct engine *e, uint64_t from)
     }
 }
 
-static enum err engine_configuration_decode(struct bytes data,
-                                            struct raft_configuration *ret_configuration)
-{
-    struct raft_buffer encoded = {.base = (void *)(uintptr_t)data.ptr, .len = data.len};
-    struct store_servers servers;
-    if (members_decode(data, &servers) != OK) {
-        return ERR_CORRUPT;
-    }
-    raft_configuration_init(ret_configuration);
-    int rv = raft_configuration_decode(&encoded, ret_configuration);
-    CHECK(rv == 0);
-    return OK;
-}
-
 /* --- terms ----------------------------------------------------------------------------------- */
 
 uint64_t engine_term_of(const struct engine *e, uint64_t index)
@@ -276,8 +262,7 @@ static void engine_configuration_tell(struct engine *e, uint64_t now_ms)
     struct raft_event event = {.type = RAFT_CONFIGURATION};
     engine_configuration_settle(e);
     event.configuration.index = e->newest.index;
-    enum err err =
-        engine_configuration_decode(buf_view(&e->newest.encoded), &event.configuration.conf);
+    enum err err = members_configuration(buf_view(&e->newest.encoded), &event.configuration.conf);
     CHECK(err == OK);
     engine_check(e, engine_step(e, &event, now_ms), "configuration");
 }
@@ -419,7 +404,7 @@ enum err engine_start(struct engine *e,
             .configuration_index = facts->snapshot.configuration_index,
         };
         enum err err =
-            engine_configuration_decode(facts->snapshot.configuration, &metadata.configuration);
+            members_configuration(facts->snapshot.configuration, &metadata.configuration);
         CHECK(err == OK);
         event.start.metadata = &metadata;
     } else if (e->newest.index == 1 && e->committed.index == 0) {
@@ -518,8 +503,8 @@ enum err engine_snapshot(struct engine *e,
         .term = term,
         .configuration_index = e->committed.index,
     };
-    enum err err = engine_configuration_decode(ret_snapshot->configuration,
-                                               &event.snapshot.metadata.configuration);
+    enum err err =
+        members_configuration(ret_snapshot->configuration, &event.snapshot.metadata.configuration);
     CHECK(err == OK);
     event.snapshot.trailing = (unsigned)trailing;
     engine_check(e, engine_step(e, &event, now_ms), "snapshot");
@@ -587,7 +572,7 @@ enum err engine_install(struct engine *e, const struct journal_snapshot *snapsho
     m.install_snapshot.last_index = snapshot->index;
     m.install_snapshot.last_term = snapshot->term;
     m.install_snapshot.conf_index = snapshot->configuration_index;
-    enum err err = engine_configuration_decode(snapshot->configuration, &m.install_snapshot.conf);
+    enum err err = members_configuration(snapshot->configuration, &m.install_snapshot.conf);
     if (err != OK) {
         return err;
     }
@@ -605,8 +590,8 @@ enum err engine_install(struct engine *e, const struct journal_snapshot *snapsho
         .term = snapshot->term,
         .configuration_index = snapshot->configuration_index,
     };
-    err = engine_configuration_decode(snapshot->configuration,
-                                      &done.persisted_snapshot.metadata.configuration);
+    err = members_configuration(snapshot->configuration,
+                                &done.persisted_snapshot.metadata.configuration);
     CHECK(err == OK);
     done.persisted_snapshot.last = true;
     engine_check(e, engine_step(e, &done, now_ms), "installed");

@@ -132,3 +132,16 @@ enum err members_decode(struct bytes data, struct store_servers *ret_servers)
     }
     return e;
 }
+
+enum err members_configuration(struct bytes data, struct raft_configuration *ret_configuration)
+{
+    struct raft_buffer encoded = {.base = (void *)(uintptr_t)data.ptr, .len = data.len};
+    struct store_servers servers;
+    if (members_decode(data, &servers) != OK) {
+        return ERR_CORRUPT;
+    }
+    raft_configuration_init(ret_configuration);
+    int rv = raft_configuration_decode(&encoded, ret_configuration);
+    CHECK(rv == 0);
+    return OK;
+}

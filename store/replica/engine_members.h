@@ -16,6 +16,11 @@
 enum err members_encode(const struct store_servers *servers, struct buf *out) ERR_MUST_USE;
 enum err members_decode(struct bytes data, struct store_servers *ret_servers) ERR_MUST_USE;
 
+/* The same as the library's own; the caller closes it. */
+struct raft_configuration;
+enum err members_configuration(struct bytes data,
+                               struct raft_configuration *ret_configuration) ERR_MUST_USE;
+
 /* NULL if there is no such server. */
 struct store_server *members_find(struct store_servers *servers, uint64_t id);
 unsigned members_voters(const struct store_servers *servers);
