@@ -303,12 +303,24 @@ static void peers_on_raft(struct store *s, uint64_t from, const struct rpc_messa
     }
 }
 
+/* Once a minute for each. */
+static void peers_complain(struct store *s, uint64_t from, size_t len)
+{
+    struct peer *peer = peers_find(s, from);
+    uint64_t now_ms = hub_now_ms(s);
+    if (peer != NULL &&
+        (peer->complained_ms == 0 || now_ms - peer->complained_ms >= TRANSPORT_QUIET_MS)) {
+        peer->complained_ms = now_ms;
+        log_line(LOG_PEER_MESSAGE, "server=%016llx bytes=%zu", (unsigned long long)from, len);
+    }
+}
+
 static void peers_receive(void *ctx, uint64_t from, struct bytes data)
 {
     struct store *s = ctx;
     struct rpc_message m;
     if (rpc_decode(data, &s->room, &m) != OK) {
-        log_line(LOG_PEER_MESSAGE, "server=%016llx bytes=%zu", (unsigned long long)from, data.len);
+        peers_complain(s, from, data.len);
         return;
     }
     switch (m.type) {

@@ -70,6 +70,7 @@ static void servers_end(struct store *s, struct store_order *o, enum err status)
     os->running = false;
     os->entry = 0;
     os->sent_ms = 0;
+    os->sends = 0;
     if (o == &os->remote) {
         struct rpc_message reply = {.type = RPC_CHANGE_REPLY};
         reply.change_reply.id = os->remote_number;
@@ -214,6 +215,11 @@ static void servers_begin(struct store *s, struct store_order *o)
     if (e == ERR_BUSY) {
         return;
     }
+    if (e == ERR_NOT_FOUND && o->change == STORE_REMOVE && o == s->orders.first &&
+        s->orders.sends > 0) {
+        e = OK;
+        needed = false;
+    }
     if (e != OK || !needed) {
         servers_end(s, o, e);
         return;
@@ -227,7 +233,10 @@ static void servers_begin(struct store *s, struct store_order *o)
         return;
     }
     e = servers_submit(s, &servers);
-    if (e == OK) {
+    if (e == ERR_INVALID || e == ERR_TOO_BIG) {
+        /* Two servers at one address, for one. */
+        servers_end(s, o, e);
+    } else if (e == OK) {
         s->orders.running = true;
         log_line(LOG_RAFT_CHANGE, "change=%s server=%016llx address=%s index=%llu",
                  servers_change_name(o->change), (unsigned long long)o->id, o->address,
@@ -275,6 +284,7 @@ static void servers_send(struct store *s, struct store_order *o)
     m.change.address = bytes_of(o->address);
     os->sent_ms = now_ms;
     os->sent_to = s->leader;
+    os->sends++;
     peers_send(s, s->leader, TRANSPORT_CONTROL, &m);
 }
 
@@ -283,8 +293,12 @@ static void servers_follow(struct store *s)
 {
     struct orders *os = &s->orders;
     if (os->remote_taken) {
-        servers_end(s, &os->remote,
-                    os->running && os->remote.change == STORE_TRANSFER ? OK : ERR_NOT_LEADER);
+        bool handed = os->running && os->remote.change == STORE_TRANSFER;
+        if (handed && s->leader == 0) {
+            /* Nobody has taken over yet. */
+            return;
+        }
+        servers_end(s, &os->remote, handed ? OK : ERR_NOT_LEADER);
     }
     if (os->first != NULL && os->running && os->first->change == STORE_TRANSFER) {
         if (s->leader != 0) {
@@ -337,8 +351,13 @@ void servers_on_change_reply(struct store *s, uint64_t from, const struct rpc_ch
     if (from != os->sent_to || os->first == NULL || os->first->number != m->id) {
         return;
     }
-    if (m->status != (uint32_t)ERR_NOT_LEADER && m->status != (uint32_t)ERR_BUSY) {
-        servers_end(s, os->first, (enum err)m->status);
+    enum err status = (enum err)m->status;
+    if (status == ERR_NOT_FOUND && os->first->change == STORE_REMOVE && os->sends > 1) {
+        /* An earlier leader has done it, and could not say so. */
+        status = OK;
+    }
+    if (status != ERR_NOT_LEADER && status != ERR_BUSY) {
+        servers_end(s, os->first, status);
     }
 }
 

@@ -22,6 +22,7 @@ struct orders {
     bool remote_taken;
     uint64_t sent_ms; /* when the first one was last sent to the leader, and to whom */
     uint64_t sent_to;
+    unsigned sends;
     uint64_t numbers;
 };
 
@@ -49,8 +50,9 @@ struct peer {
     bool configured; /* the newest configuration has it */
     char node_id[37];
     char address[STORE_ADDRESS_MAX];
-    uint64_t heard_ms;   /* its last answer to us as the leader; 0: never */
-    unsigned rejections; /* in a row, of what it had acknowledged */
+    uint64_t complained_ms; /* when the log last said that it talks nonsense; 0: never */
+    uint64_t heard_ms;      /* its last answer to us as the leader; 0: never */
+    unsigned rejections;    /* in a row, of what it had acknowledged */
 };
 
 #define PEERS_MAX (2 * STORE_SERVERS_MAX)

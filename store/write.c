@@ -536,25 +536,34 @@ void writes_on_installed(struct store *s, uint64_t index)
 
 /* --- time ------------------------------------------------------------------------------------ */
 
+/* The writer is told; the write itself stays where it is. */
+static void writes_give_up(struct store *s, struct write_queue *q, uint64_t now_ms)
+{
+    for (struct write *w = q->first; w != NULL; w = w->next) {
+        if (w->proposal != NULL && w->deadline_ms <= now_ms) {
+            write_tell(s, w->proposal, ERR_TIMEOUT, 0);
+            w->proposal = NULL;
+        }
+    }
+}
+
 /* Those that never went out are refused; of those that did nobody knows. */
 static void writes_expire(struct store *s, uint64_t now_ms)
 {
     struct writes *ws = &s->writes;
-    while (ws->pending.first != NULL && ws->pending.first->proposal != NULL &&
-           ws->pending.first->deadline_ms <= now_ms) {
-        write_end(s, write_pop(&ws->pending),
-                  ws->refused && ws->refusal != OK ? ws->refusal : ERR_NOT_LEADER, 0);
+    struct write_queue still;
+    write_queue_init(&still);
+    while (ws->pending.first != NULL) {
+        struct write *w = write_pop(&ws->pending);
+        if (w->proposal != NULL && w->deadline_ms <= now_ms) {
+            write_end(s, w, ws->refused && ws->refusal != OK ? ws->refusal : ERR_NOT_LEADER, 0);
+        } else {
+            write_push(&still, w);
+        }
     }
-    for (struct write *w = ws->submitted.first; w != NULL && w->deadline_ms <= now_ms;
-         w = w->next) {
-        write_tell(s, w->proposal, ERR_TIMEOUT, 0);
-        w->proposal = NULL;
-    }
-    for (struct write *w = ws->forwarded.first; w != NULL && w->deadline_ms <= now_ms;
-         w = w->next) {
-        write_tell(s, w->proposal, ERR_TIMEOUT, 0);
-        w->proposal = NULL;
-    }
+    write_queue_prepend(&ws->pending, &still);
+    writes_give_up(s, &ws->submitted, now_ms);
+    writes_give_up(s, &ws->forwarded, now_ms);
 }
 
 static void writes_on_tick(struct timer *t)
