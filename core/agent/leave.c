@@ -106,6 +106,7 @@ static void leave_on_timer(struct timer *t)
 
 void members_leave(struct members *m, void (*done)(void *ctx), void *ctx)
 {
+    struct store_facts facts;
     struct leave_waiter *w = mem_alloc(sizeof *w);
     *w = (struct leave_waiter){.done = done, .ctx = ctx};
     list_init(&w->link);
@@ -121,8 +122,13 @@ void members_leave(struct members *m, void (*done)(void *ctx), void *ctx)
     timer_stop(&m->retry);
     m->leader_seen_ms = env_now_ms(members_env(m));
     m->leave_until_ms = m->leader_seen_ms + LEAVE_TRY_MS;
-    env_timer_start(members_env(m), &m->leave_timer, LEAVE_AGAIN_MS);
+    store_facts_get(m->options.store, &facts);
     leave_move(m, LEAVE_REMOVING);
+    if (!facts.bootstrapped || (facts.leader && facts.voters <= 1)) {
+        leave_part(m); /* there is nobody to be removed by */
+        return;
+    }
+    env_timer_start(members_env(m), &m->leave_timer, LEAVE_AGAIN_MS);
     leave_remove(m);
 }
 

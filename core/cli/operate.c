@@ -168,8 +168,12 @@ static void member_tags(json_t *tags, char *out, size_t len)
     out[0] = '\0';
     for (size_t i = 0; i < count && at < len; i++) {
         const char *value = json_string_value(json_object_get(tags, names[i]));
+        /* A server is in all segments, and Consul says so. */
+        bool all = strcmp(names[i], "segment") == 0 && (value == NULL || value[0] == '\0');
         at += (size_t)snprintf(out + at, len - at, "%s%s=%s", i > 0 ? "," : "", names[i],
-                               value == NULL ? "" : value);
+                               all             ? "<all>"
+                               : value == NULL ? ""
+                                               : value);
     }
     free(names);
 }

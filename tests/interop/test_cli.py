@@ -493,7 +493,7 @@ def test_cli_validate_the_fleets_files():
             path = config_file(d, "a.json", text)
             code, out, err = run([OURS, "validate", path])
             assert code == 0 and out == "Configuration is valid!\n", (out, err)
-            assert "leave_on_terminate: accepted, and not used" in err, err
+            assert "ui: accepted, and not used" in err, err
             expect(run([OURS, "validate", "-quiet", path]), 0, "", "")
             expect(run([OURS, "validate", d]), 0, "Configuration is valid!\n")
         bad = config_file(d, "b.json", '{"ports": {"foo": 1}}')
@@ -506,7 +506,9 @@ def test_cli_validate_the_fleets_files():
 
 def test_cli_agent_refuses_what_it_cannot_be():
     with tempfile.TemporaryDirectory() as d:
-        for text, words in ((FLEET_SERVER, "clusters of more than one server are not available"),
+        meets = FLEET_SERVER.replace("{", '{"data_dir": "%s", ' % d)
+        for text, words in ((FLEET_SERVER, "data_dir cannot be empty"),
+                            (meets, "encrypt is not set"),
                             (FLEET_CLIENT, "client agents (server = false) are not available"),
                             ('{"server": true, "bootstrap": true}', "data_dir cannot be empty"),
                             ('{"limits": {"http_max_conns_per_client": 3999999}}',
