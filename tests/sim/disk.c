@@ -24,6 +24,8 @@ static void disk_reset(struct disk *d, unsigned number)
     *d = (struct disk){
         .number = number,
         .fresh = true,
+        .total = DISK_TOTAL,
+        .writeback = 128,
         .sync_min_us = 50,
         .sync_max_us = 300,
     };
@@ -216,8 +218,8 @@ enum err datadir_space(const struct datadir *dir, struct datadir_space *ret_spac
     const struct disk *d = disk_of(dir->path);
     CHECK(d != NULL);
     *ret_space = (struct datadir_space){
-        .free = d->full ? 0 : DISK_TOTAL / 2,
-        .total = DISK_TOTAL,
+        .free = d->full ? 0 : d->total / 2,
+        .total = d->total,
     };
     return OK;
 }

@@ -38,6 +38,8 @@ struct disk {
     unsigned number;
     bool locked;
     bool fresh; /* nothing was ever written */
+    uint64_t total;
+    unsigned writeback; /* one of so many writes of a state makes what went before durable */
     struct sim_db *dbs[DISK_FILES_MAX];
     struct sim_mark *marks[DISK_FILES_MAX];
     /* Faults */

@@ -17,6 +17,8 @@ struct plan {
     uint64_t duration_us;
     unsigned election_ms;
     uint64_t log_trailing;
+    uint64_t disk_total; /* small ones are cut all the time */
+    unsigned writeback;
     uint64_t gap_us; /* between two faults, about */
     /* Which faults there are. */
     bool kill;

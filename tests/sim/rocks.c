@@ -285,7 +285,8 @@ enum err rocks_write(struct rocks *r, struct rocks_batch *b, bool sync, struct r
     }
     db_apply(db, b);
     /* The library writes its buffers out when it likes. */
-    if (r->disk != NULL && db->kind == ROCKS_STATE && !r->disk->full && dice_below(128) == 0) {
+    if (r->disk != NULL && db->kind == ROCKS_STATE && !r->disk->full &&
+        dice_below(r->disk->writeback) == 0) {
         db->durable = db->version - dice_below(db->version - db->durable + 1);
     }
     return OK;

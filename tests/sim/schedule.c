@@ -37,6 +37,8 @@ static void schedule_begin(const struct plan *plan)
         struct server *s = &servers[i];
         s->options.election_ms = plan->election_ms;
         s->options.log_trailing = plan->log_trailing;
+        disks[i].total = plan->disk_total;
+        disks[i].writeback = plan->writeback;
         s->options.start = plan->servers > 1 ? STORE_WAIT : STORE_ALONE;
         if (i <= plan->servers) {
             s->used = true;
