@@ -125,6 +125,7 @@ static void db_crash(struct disk *d, struct sim_db *db, bool power)
     db->flying = NULL;
     db->busy = false;
     db->open = false;
+    db->pin_count = 0;
     uint64_t version = db_survives(db, power);
     d->lost += db->version - version;
     map_collapse(&db->map, version);
