@@ -92,6 +92,7 @@ bool plan_draw(struct plan *ret_plan, unsigned size, const char *only)
         .delay_max_us = dice_skewed(200, 100000),
         .changes = plan_some(40),
         .spares = 2,
+        .prefixes = plan_some(30),
         .order_gap_us = dice_skewed(200000, 8 * SECOND_US),
     };
     p.servers = size != 0 ? size : p.servers;

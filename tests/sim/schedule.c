@@ -46,7 +46,7 @@ static void schedule_begin(const struct plan *plan)
         }
     }
     cluster_open(plan->servers, plan->spares, plan->changes, plan->order_gap_us);
-    clients_open(plan->clients, plan->keys, plan->pause_us);
+    clients_open(plan->clients, plan->keys, plan->pause_us, plan->prefixes);
 }
 
 static void schedule_step(uint64_t until_us)
