@@ -125,8 +125,9 @@ void fetch_on_fetch(struct store *s, uint64_t from, const struct rpc_fetch *m)
             fetch_reply(s, from, m->token, m->number, ERR_NOT_FOUND);
             return;
         }
-    } else if (engine_settled(s->engine) && s->applied == s->commit &&
+    } else if (engine_leads(s->engine) && s->applied == s->commit && s->applied > 0 &&
                s->applied >= engine_configuration(s->engine, &(struct bytes){0})) {
+        /* Also before it has settled, which it may not be able to without the one who asks. */
         g = fetch_give(s, from);
     }
     if (g == NULL) {

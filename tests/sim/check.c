@@ -244,6 +244,11 @@ static void judge_read(const struct op *op)
         return;
     }
     check_counts.reads++;
+    if (op->index < op->sent) {
+        world_violate("op %llu read at %llu, though its client had sent %llu",
+                      (unsigned long long)op->number, (unsigned long long)op->index,
+                      (unsigned long long)op->sent);
+    }
     if (op->index > model_last()) {
         world_violate("op %llu read a state at %llu that never was", (unsigned long long)op->number,
                       (unsigned long long)op->index);
@@ -276,6 +281,12 @@ static bool history_tells(const struct op *op)
     return op->outcome == OUTCOME_OK || op->outcome == OUTCOME_CONFLICT;
 }
 
+/* A read that is not consistent may be older than what others know already. */
+static bool history_counts(const struct op *op)
+{
+    return op->type != OP_READ || op->mode == READ_CONSISTENT;
+}
+
 /* Since every op that tells has its place in the log's order, being linearizable is: nothing that
  * began after something else's end has a place before it. */
 static void history_order(void)
@@ -291,12 +302,15 @@ static void history_order(void)
         for (; next < count && ended[next]->end_us < op->begin_us; next++) {
             if (history_tells(ended[next]) &&
                 (newest == NULL || ended[next]->index > newest->index) &&
-                !(ended[next]->type == OP_READ && ended[next]->mode == READ_STALE)) {
+                history_counts(ended[next])) {
                 newest = ended[next];
             }
         }
-        if (newest == NULL || !history_tells(op) ||
-            (op->type == OP_READ && op->mode == READ_STALE)) {
+        if (newest == NULL || !history_tells(op)) {
+            continue;
+        }
+        if (!history_counts(op)) {
+            check_counts.stale += op->index < newest->index;
             continue;
         }
         if (op->index < newest->index || (op->type != OP_READ && op->index == newest->index)) {
@@ -331,6 +345,9 @@ void check_history(void)
         }
     }
     history_order();
+    if (!world.over && !clients.prefixes) {
+        check_linear();
+    }
 }
 
 /* --- life ------------------------------------------------------------------------------------ */

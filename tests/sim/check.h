@@ -23,6 +23,8 @@ void check_published(struct server *s, const struct change_batch *b);
 void check_progress(void);
 /* At the end: judges the whole history. */
 void check_history(void);
+/* The same by another way (linear.h): from what the clients saw, all but deletions by prefix. */
+void check_linear(void);
 /* The highest index of the truth. */
 uint64_t check_last(void);
 /* Reads that were compared, states that were compared. */
@@ -31,6 +33,7 @@ struct check_counts {
     uint64_t states;
     uint64_t reads;
     uint64_t writes;
+    uint64_t stale; /* reads in another mode than READ_CONSISTENT that were behind what was known */
 };
 extern struct check_counts check_counts;
 

@@ -20,6 +20,7 @@ struct client {
     struct op *op; /* what it waits for */
     struct server *server;
     uint64_t seen[KEYS_MAX]; /* ModifyIndex it read or wrote last */
+    uint64_t newest;         /* the highest index it was told of */
 };
 
 struct clients clients;
@@ -98,6 +99,7 @@ static void op_end(struct op *op, enum op_outcome outcome)
     world_mix(op->number * 8 + (uint64_t)outcome);
     if (outcome == OUTCOME_OK) {
         clients.answered++;
+        c->newest = op->index > c->newest ? op->index : c->newest;
         if (op->type == OP_READ) {
             c->seen[op->key] = op->found ? op->modify_index : 0;
         } else {
@@ -142,9 +144,8 @@ static void op_on_done(struct proposal *p)
     op_answer(op);
 }
 
-static void op_look(struct op *op)
+static void op_look(struct op *op, struct view *v)
 {
-    struct view *v = store_reader_view(&op->server->reader);
     struct view_pin pin = {0};
     struct kv_row row;
     char key[16];
@@ -161,13 +162,42 @@ static void op_look(struct op *op)
     op_answer(op);
 }
 
+static void op_on_fresh(struct store_read *r)
+{
+    struct op *op = r->ctx;
+    if (r->status == OK) {
+        op_look(op, store_reader_view(&op->server->reader));
+    } else {
+        op->status = r->status;
+        op_answer(op);
+    }
+}
+
+/* As the front does: at once if the view at hand is good enough. */
+static void op_read(struct op *op)
+{
+    struct server *s = op->server;
+    struct view *v = store_reader_view(&s->reader);
+    if (store_read_now(s->store, op->mode) && view_index(v) >= op->sent) {
+        op_look(op, v);
+        return;
+    }
+    op->read = (struct store_read){
+        .done = op_on_fresh,
+        .ctx = op,
+        .mode = op->mode,
+        .index = op->sent,
+    };
+    store_read(s->store, s->front, &op->read);
+}
+
 /* On the server's front. */
 static void op_on_mail(struct mail *m)
 {
     struct op *op = LIST_OWNER(m, struct op, mail);
     struct server *s = op->server;
     if (op->type == OP_READ) {
-        op_look(op);
+        op_read(op);
         return;
     }
     struct buf command;
@@ -255,7 +285,7 @@ static enum op_type client_choose(void)
     if (roll < 92) {
         return OP_REMOVE;
     }
-    return roll < 98 ? OP_REMOVE_CAS : OP_REMOVE_PREFIX;
+    return roll < 98 || !clients.prefixes ? OP_REMOVE_CAS : OP_REMOVE_PREFIX;
 }
 
 static void client_next(void *ctx)
@@ -271,6 +301,13 @@ static void client_next(void *ctx)
     }
     c->op = op_new(c->number, client_choose(), (unsigned)dice_below(clients.keys));
     c->op->cas_index = dice_below(8) == 0 ? 0 : c->seen[c->op->key];
+    if (c->op->type == OP_READ) {
+        static const enum read_mode MODES[] = {
+            READ_CONSISTENT, READ_CONSISTENT, READ_CONSISTENT, READ_DEFAULT, READ_STALE,
+        };
+        c->op->mode = MODES[dice_below(sizeof MODES / sizeof MODES[0])];
+        c->op->sent = dice_below(2) == 0 ? c->newest : 0;
+    }
     op_send(c->op, s);
 }
 
@@ -314,9 +351,14 @@ bool clients_probe_done(void)
 
 /* --- life ------------------------------------------------------------------------------------ */
 
-void clients_open(unsigned count, unsigned keys, uint64_t pause_us)
+void clients_open(unsigned count, unsigned keys, uint64_t pause_us, bool prefixes)
 {
-    clients = (struct clients){.clients = count, .keys = keys, .pause_us = pause_us};
+    clients = (struct clients){
+        .clients = count,
+        .keys = keys,
+        .pause_us = pause_us,
+        .prefixes = prefixes,
+    };
     probe = NULL;
     for (unsigned i = 0; i <= CLIENTS_MAX; i++) {
         all[i] = (struct client){.number = i};

@@ -42,6 +42,7 @@ struct op {
     unsigned key;
     uint64_t cas_index;
     enum read_mode mode;
+    uint64_t sent; /* a read: the index that the client has seen, and sends along; 0: not */
     uint64_t begin_us;
     uint64_t end_us; /* WORLD_NEVER: was never told */
     enum op_outcome outcome;
@@ -67,15 +68,15 @@ struct clients {
     unsigned clients;
     unsigned keys;
     uint64_t pause_us; /* between two of a client's ops, at most */
-    bool reads_wait;   /* store_read() is there */
+    bool prefixes;     /* deletions by prefix, too: the linearizability checker has none */
     bool stopped;
     uint64_t answered;
 };
 
 extern struct clients clients;
 
-/* `count` clients on `keys` keys. */
-void clients_open(unsigned count, unsigned keys, uint64_t pause_us);
+/* `count` clients on `keys` keys; `prefixes`: they delete by prefix, too. */
+void clients_open(unsigned count, unsigned keys, uint64_t pause_us, bool prefixes);
 void clients_close(void);
 /* No further ops. */
 void clients_stop(void);

@@ -24,6 +24,8 @@ static void disk_reset(struct disk *d, unsigned number)
     *d = (struct disk){
         .number = number,
         .fresh = true,
+        .total = DISK_TOTAL,
+        .writeback = 128,
         .sync_min_us = 50,
         .sync_max_us = 300,
     };
@@ -123,6 +125,7 @@ static void db_crash(struct disk *d, struct sim_db *db, bool power)
     db->flying = NULL;
     db->busy = false;
     db->open = false;
+    db->pin_count = 0;
     uint64_t version = db_survives(db, power);
     d->lost += db->version - version;
     map_collapse(&db->map, version);
@@ -216,8 +219,8 @@ enum err datadir_space(const struct datadir *dir, struct datadir_space *ret_spac
     const struct disk *d = disk_of(dir->path);
     CHECK(d != NULL);
     *ret_space = (struct datadir_space){
-        .free = d->full ? 0 : DISK_TOTAL / 2,
-        .total = DISK_TOTAL,
+        .free = d->full ? 0 : d->total / 2,
+        .total = d->total,
     };
     return OK;
 }

@@ -15,6 +15,7 @@
 #define DISK_PATH_MAX   64
 #define DISK_FILES_MAX  16U
 #define MARK_VALUES_MAX 64U
+#define DB_PINS_MAX     4096U
 
 struct sim_db {
     char path[DISK_PATH_MAX];
@@ -26,6 +27,9 @@ struct sim_db {
     uint64_t durable;           /* up to here a loss of power takes nothing */
     struct rocks_batch *flying; /* between being issued and being synced */
     struct map map;
+    uint64_t pins[DB_PINS_MAX]; /* versions that snapshots and iterators see */
+    size_t pin_count;
+    size_t pruned; /* nodes that the last pruning left */
 };
 
 struct sim_mark {
@@ -38,6 +42,8 @@ struct disk {
     unsigned number;
     bool locked;
     bool fresh; /* nothing was ever written */
+    uint64_t total;
+    unsigned writeback; /* one of so many writes of a state makes what went before durable */
     struct sim_db *dbs[DISK_FILES_MAX];
     struct sim_mark *marks[DISK_FILES_MAX];
     /* Faults */

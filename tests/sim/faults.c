@@ -1,5 +1,6 @@
 #include "tests/sim/faults.h"
 
+#include "core/base/limit.h"
 #include "tests/sim/cluster.h"
 #include "tests/sim/server.h"
 #include "tests/sim/wire.h"
@@ -70,7 +71,9 @@ bool plan_draw(struct plan *ret_plan, unsigned size, const char *only)
         .pause_us = dice_skewed(1000, 200000),
         .duration_us = dice_between(5, 20) * SECOND_US,
         .election_ms = (unsigned)dice_between(200, 1000),
-        .log_trailing = plan_some(50) ? dice_below(64) : 10240,
+        .log_trailing = plan_some(60) ? dice_below(64) : 10240,
+        .disk_total = plan_some(50) ? KIB(dice_between(16, 128)) : MIB(64),
+        .writeback = plan_some(50) ? (unsigned)dice_between(4, 32) : 128,
         .gap_us = dice_skewed(50000, 4 * SECOND_US),
         .kill = plan_some(60),
         .power = plan_some(60),
@@ -89,6 +92,7 @@ bool plan_draw(struct plan *ret_plan, unsigned size, const char *only)
         .delay_max_us = dice_skewed(200, 100000),
         .changes = plan_some(40),
         .spares = 2,
+        .prefixes = plan_some(30),
         .order_gap_us = dice_skewed(200000, 8 * SECOND_US),
     };
     p.servers = size != 0 ? size : p.servers;

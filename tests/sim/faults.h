@@ -13,10 +13,13 @@ struct plan {
     unsigned servers;
     unsigned clients;
     unsigned keys;
+    bool prefixes; /* deletions by prefix */
     uint64_t pause_us; /* between two ops of a client, at most */
     uint64_t duration_us;
     unsigned election_ms;
     uint64_t log_trailing;
+    uint64_t disk_total; /* small ones are cut all the time */
+    unsigned writeback;
     uint64_t gap_us; /* between two faults, about */
     /* Which faults there are. */
     bool kill;

@@ -157,6 +157,46 @@ struct map_node *map_last(const struct map *m, uint64_t version)
     return seen != NULL ? seen : map_before(m, at->key, version);
 }
 
+void map_prune(struct map *m, uint64_t oldest)
+{
+    struct map_node *tails[MAP_HEIGHT];
+    struct map_node *free_later = NULL;
+    struct map_node *n = m->head->next[0];
+    struct bytes key = {0};
+    bool covered = false; /* a newer version of this key is old enough for everybody */
+    for (unsigned level = 0; level < MAP_HEIGHT; level++) {
+        tails[level] = m->head;
+    }
+    m->count = 0;
+    while (n != NULL) {
+        struct map_node *next = n->next[0];
+        covered = covered && bytes_equal(n->key, key);
+        key = n->key;
+        bool seen = !covered && !(n->dead && n->version <= oldest);
+        covered = covered || n->version <= oldest;
+        if (seen) {
+            for (unsigned level = 0; level < n->height; level++) {
+                tails[level]->next[level] = n;
+                tails[level] = n;
+            }
+            m->count++;
+        } else {
+            /* Its key is still compared with. */
+            n->next[0] = free_later;
+            free_later = n;
+        }
+        n = next;
+    }
+    for (unsigned level = 0; level < MAP_HEIGHT; level++) {
+        tails[level]->next[level] = NULL;
+    }
+    while (free_later != NULL) {
+        n = free_later;
+        free_later = n->next[0];
+        free(n);
+    }
+}
+
 void map_collapse(struct map *m, uint64_t version)
 {
     struct map_node *tails[MAP_HEIGHT];

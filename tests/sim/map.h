@@ -38,6 +38,8 @@ struct map_node *map_seek(const struct map *m, struct bytes key, uint64_t versio
 struct map_node *map_next(const struct map_node *n, uint64_t version);
 struct map_node *map_before(const struct map *m, struct bytes key, uint64_t version);
 struct map_node *map_last(const struct map *m, uint64_t version);
+/* Frees what no reader at `oldest` or later can see. */
+void map_prune(struct map *m, uint64_t oldest);
 /* Keeps what a reader at `version` sees, as if it had always been so; frees the rest. */
 void map_collapse(struct map *m, uint64_t version);
 

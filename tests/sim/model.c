@@ -255,6 +255,9 @@ static void model_command(struct model_entry *e, uint64_t index, const struct co
     case COMMAND_RESTORE_ABORT:
         world_violate("a backup is restored at %llu", (unsigned long long)index);
         break;
+    case COMMAND_AUTOPILOT_SET:
+        world_violate("settings are changed at %llu", (unsigned long long)index);
+        break;
     case COMMAND_TOMBSTONE_REAP:
         /* Comes after a quarter of an hour: no run is so long. */
         world_violate("deletions are reaped at %llu", (unsigned long long)index);

@@ -239,6 +239,36 @@ void db_apply(struct sim_db *db, const struct rocks_batch *b)
     db->version = version;
 }
 
+static void db_pin(struct sim_db *db, uint64_t version)
+{
+    CHECK(db->pin_count < DB_PINS_MAX);
+    db->pins[db->pin_count++] = version;
+}
+
+static void db_unpin(struct sim_db *db, uint64_t version)
+{
+    size_t at = 0;
+    while (at < db->pin_count && db->pins[at] != version) {
+        at++;
+    }
+    CHECK(at < db->pin_count);
+    db->pins[at] = db->pins[--db->pin_count];
+}
+
+/* Old versions that nobody sees would make reading slower and slower. */
+static void db_prune(struct sim_db *db)
+{
+    if (db->map.count < 256 || db->map.count < 2 * db->pruned) {
+        return;
+    }
+    uint64_t oldest = db->durable;
+    for (size_t i = 0; i < db->pin_count; i++) {
+        oldest = db->pins[i] < oldest ? db->pins[i] : oldest;
+    }
+    map_prune(&db->map, oldest);
+    db->pruned = db->map.count;
+}
+
 /* Nobody else writes until this one is synced, or the process has ended. */
 static enum err rocks_write_synced(struct rocks *r, struct rocks_batch *b, struct reason *why)
 {
@@ -266,6 +296,7 @@ static enum err rocks_write_synced(struct rocks *r, struct rocks_batch *b, struc
     }
     db_apply(db, b);
     db->durable = db->version;
+    db_prune(db);
     return OK;
 }
 
@@ -285,9 +316,11 @@ enum err rocks_write(struct rocks *r, struct rocks_batch *b, bool sync, struct r
     }
     db_apply(db, b);
     /* The library writes its buffers out when it likes. */
-    if (r->disk != NULL && db->kind == ROCKS_STATE && !r->disk->full && dice_below(128) == 0) {
+    if (r->disk != NULL && db->kind == ROCKS_STATE && !r->disk->full &&
+        dice_below(r->disk->writeback) == 0) {
         db->durable = db->version - dice_below(db->version - db->durable + 1);
     }
+    db_prune(db);
     return OK;
 }
 
@@ -298,6 +331,7 @@ struct rocks_snapshot *rocks_snapshot_new(struct rocks *r)
     struct rocks_snapshot *s = mem_alloc(sizeof *s);
     *s = (struct rocks_snapshot){.rocks = r, .version = r->db->version};
     r->borrowers++;
+    db_pin(r->db, s->version);
     return s;
 }
 
@@ -307,6 +341,7 @@ void rocks_snapshot_free(struct rocks_snapshot *s)
         return;
     }
     s->rocks->borrowers--;
+    db_unpin(s->rocks->db, s->version);
     free(s);
 }
 
@@ -361,6 +396,7 @@ rocks_iter_new(struct rocks *r, const struct rocks_snapshot *s, struct bytes fro
     buf_put(&it->from, from);
     buf_put(&it->to, to);
     r->borrowers++;
+    db_pin(r->db, it->version);
     return it;
 }
 
@@ -370,6 +406,7 @@ void rocks_iter_free(struct rocks_iter *it)
         return;
     }
     it->rocks->borrowers--;
+    db_unpin(it->rocks->db, it->version);
     buf_close(&it->from);
     buf_close(&it->to);
     free(it);

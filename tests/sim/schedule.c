@@ -37,6 +37,8 @@ static void schedule_begin(const struct plan *plan)
         struct server *s = &servers[i];
         s->options.election_ms = plan->election_ms;
         s->options.log_trailing = plan->log_trailing;
+        disks[i].total = plan->disk_total;
+        disks[i].writeback = plan->writeback;
         s->options.start = plan->servers > 1 ? STORE_WAIT : STORE_ALONE;
         if (i <= plan->servers) {
             s->used = true;
@@ -44,7 +46,7 @@ static void schedule_begin(const struct plan *plan)
         }
     }
     cluster_open(plan->servers, plan->spares, plan->changes, plan->order_gap_us);
-    clients_open(plan->clients, plan->keys, plan->pause_us);
+    clients_open(plan->clients, plan->keys, plan->pause_us, plan->prefixes);
 }
 
 static void schedule_step(uint64_t until_us)
