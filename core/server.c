@@ -12,6 +12,7 @@
 #include "core/config.h"
 #include "core/datafile.h"
 #include "core/front/front.h"
+#include "core/recovery.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -298,9 +299,22 @@ static enum err server_open_store(struct server *s, struct reason *why)
         .history_bytes = config->history_bytes,
         .log_trailing = config->raft_trailing_logs,
     };
-    enum err e = store_open(&options, &s->store, why);
+    struct store_recovery recovery = {0};
+    enum err e = OK;
+    if (config->data_dir != NULL) {
+        e = recovery_read(config->data_dir, &recovery, why);
+        options.recovery = recovery.servers.count > 0 ? &recovery : NULL;
+    }
+    if (e != OK) {
+        return e;
+    }
+    e = store_open(&options, &s->store, why);
+    if (e == ERR_INVALID && options.recovery != NULL) {
+        recovery_explain(config->data_dir, why);
+    }
     if (e == OK && config->data_dir != NULL) {
         e = datafile_keep_node_id(config->data_dir, s->node_id, why);
+        e = e == OK ? recovery_keep_info(config->data_dir, why) : e;
     }
     return e;
 }

@@ -85,6 +85,8 @@ static void fetch_read_piece(struct mail *m)
     mailbox_post(loop_mailbox(g->store->hub), &g->mail);
 }
 
+/* What is applied is committed, also while this leader has committed nothing of its own term yet:
+ * it may need the one who asks for that. */
 static struct fetch_given *fetch_give(struct store *s, uint64_t peer)
 {
     struct fetch_given *g = fetch_given_find(s, peer, 0);

@@ -5,6 +5,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
+#include "store/recover.h"
 #include "store/replica/wal_check.h"
 
 #include <stdio.h>
@@ -140,6 +141,9 @@ store_open_all(struct store *s, const struct store_options *options, struct reas
     }
     if (e == OK && s->transport != NULL) {
         transport_set_cluster(s->transport, s->cluster);
+    }
+    if (e == OK && options->recovery != NULL) {
+        e = recover_servers(s, options->recovery, why);
     }
     return e == OK ? store_start_engine(s, why) : e;
 }

@@ -28,6 +28,8 @@ enum store_start {
     STORE_WAIT,  /* waits for store_bootstrap(), of its own or of another, or to be added */
 };
 
+struct store_recovery;
+
 struct store_options {
     const char *data_dir; /* NULL: in memory, gone at the end (-dev) */
     const char *node_id;  /* a UUID; its first half is the Raft id */
@@ -40,7 +42,8 @@ struct store_options {
     unsigned election_ms; /* 0: RAFT_ELECTION_MS; the heartbeat is a tenth */
     uint64_t history_age_ms;
     uint64_t history_bytes;
-    uint64_t log_trailing; /* entries kept behind the last durable state */
+    uint64_t log_trailing;                 /* entries kept behind the last durable state */
+    const struct store_recovery *recovery; /* NULL: the servers are those of the log */
 };
 
 /* Opens or creates. On failure `why` names the file and what to do: ERR_IN_USE, ERR_VERSION,
@@ -167,6 +170,17 @@ struct store_servers {
     uint64_t configuration_index;
     size_t count;
     struct store_server servers[STORE_SERVERS_MAX];
+};
+
+/* These servers are the cluster from now on, whatever the log says: for when most of the old ones
+ * are lost. The same is to be told to all that are left, while none runs. A list that cannot be
+ * (nobody votes, one twice, without this server) is ERR_INVALID, and nothing was changed. */
+struct store_recovery {
+    struct store_servers servers; /* id, node_id, address, role; id 0: whoever the log has there */
+    void *ctx;
+    /* It is durable; before anything else happens the order is to be forgotten, or the next start
+     * carries it out again, which is harmless only as long as nothing else happened. */
+    enum err (*done)(void *ctx, struct reason *why);
 };
 
 enum store_change {

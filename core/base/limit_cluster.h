@@ -78,6 +78,8 @@
 #define LEAD_SETTLE_MS            10000U
 /* How long a promise to take part in a new cluster holds. */
 #define BOOTSTRAP_PROMISE_MS      10000U
+/* raft/peers.json: far above STORE_SERVERS_MAX lines. */
+#define PEERS_FILE_MAX            KIB(64)
 /* Writers whose commands may come twice, as remembered by the state. */
 #define PROPOSERS_MAX             64U
 

@@ -552,6 +552,45 @@ enum err journal_cut_head(struct journal *j,
     return e;
 }
 
+enum err journal_recover(struct journal *j,
+                         const struct journal_snapshot *snapshot,
+                         uint64_t first_kept,
+                         struct reason *why)
+{
+    static const char NOTHING[8] = {0};
+    struct journal_key begin;
+    struct journal_key end;
+    uint64_t first = j->facts.first;
+    CHECK(j->entries != NULL || j->facts.last < first);
+    CHECK(snapshot->index > 0 && snapshot->index <= j->facts.last);
+    CHECK(first_kept >= first && first_kept <= snapshot->index + 1);
+    journal_stage_snapshot(j, snapshot);
+    if (first < first_kept) {
+        rocks_batch_delete_range(j->batch, journal_key(&begin, first),
+                                 journal_key(&end, first_kept));
+    }
+    for (uint64_t i = first_kept; i <= j->facts.last; i++) {
+        const struct journal_entry *entry = &j->facts.entries[i - first];
+        if (entry->type == JOURNAL_CONFIGURATION) {
+            struct journal_entry barrier = {
+                .term = entry->term,
+                .type = JOURNAL_BARRIER,
+                .data = {.ptr = NOTHING, .len = sizeof NOTHING},
+            };
+            journal_stage_entry(j, i, &barrier);
+        }
+    }
+    enum err e = journal_write(j, why);
+    if (e != OK) {
+        return e;
+    }
+    journal_forget_facts(j);
+    free(j->configuration);
+    j->configuration = NULL;
+    j->facts = (struct journal_facts){0};
+    return journal_load(j, why);
+}
+
 uint64_t journal_generation(const struct journal *j)
 {
     return j->facts.snapshot.generation;

@@ -80,6 +80,14 @@ enum err journal_bootstrap(struct journal *j,
                            struct bytes configuration,
                            struct reason *why) ERR_MUST_USE;
 
+/* The servers of `snapshot` take the place of those that the log names: records it, forgets the
+ * entries before `first_kept`, and makes barriers of the configurations in the rest. All or
+ * nothing; the facts follow. Only before the facts are forgotten. */
+enum err journal_recover(struct journal *j,
+                         const struct journal_snapshot *snapshot,
+                         uint64_t first_kept,
+                         struct reason *why) ERR_MUST_USE;
+
 /* Where the state is: datadir_state(). */
 uint64_t journal_generation(const struct journal *j);
 

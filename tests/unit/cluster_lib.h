@@ -23,6 +23,7 @@ struct node {
     char id[37];
     char address[STORE_ADDRESS_MAX];
     uint64_t trailing;
+    const struct store_recovery *recovery; /* NULL: none */
     struct store *store;
     struct loop *loop;
     struct store_reader reader;
@@ -36,10 +37,9 @@ static inline void ignore_changes(struct store_reader *r, struct change_batch *b
     (void)b;
 }
 
-static inline void node_open(unsigned i)
+static inline enum err node_try_open(unsigned i, struct reason *why)
 {
     struct node *n = &nodes[i];
-    struct reason why = {{0}};
     struct store_options options = {
         .data_dir = n->dir,
         .node_id = n->id,
@@ -48,11 +48,19 @@ static inline void node_open(unsigned i)
         .listen_address = "127.0.0.1",
         .history_bytes = HISTORY_BYTES_DEFAULT,
         .log_trailing = n->trailing,
+        .recovery = n->recovery,
     };
     if (n->address[0] != '\0') {
         options.listen_port = (uint16_t)strtoul(strrchr(n->address, ':') + 1, NULL, 10);
     }
-    cr_assert_eq(store_open(&options, &n->store, &why), OK, "%s", why.text);
+    return store_open(&options, &n->store, why);
+}
+
+static inline void node_open(unsigned i)
+{
+    struct node *n = &nodes[i];
+    struct reason why = {{0}};
+    cr_assert_eq(node_try_open(i, &why), OK, "%s", why.text);
     snprintf(n->address, sizeof n->address, "%s", store_address(n->store));
     n->loop = loop_new("front");
     n->reader = (struct store_reader){.on_changes = ignore_changes};
