@@ -289,6 +289,7 @@ static struct config *config_new(void)
         .skip_leave_on_interrupt = true,
         .leave_drain_ms = LEAVE_DRAIN_DEFAULT_MS,
         .raft_multiplier = 1,
+        .rpc_hold_ms = RPC_HOLD_MS,
         .raft_protocol = 3,
         .autopilot_cleanup = true,
         .autopilot_contact_ms = AUTOPILOT_CONTACT_MS,

@@ -61,6 +61,7 @@ struct config {
     uint64_t leave_drain_ms;
     /* Servers: the election time is RAFT_ELECTION_MS times this. */
     uint64_t raft_multiplier;
+    uint64_t rpc_hold_ms; /* how long a request that needs a leader waits for one */
     uint64_t raft_protocol;
     /* What autopilot begins with; what operators set later is replicated state. */
     bool autopilot_cleanup;

@@ -295,6 +295,7 @@ static enum err server_open_store(struct server *s, struct reason *why)
         .listen_address = peers ? config->bind_addr : NULL,
         .listen_port = (uint16_t)config->server_port,
         .election_ms = (unsigned)(RAFT_ELECTION_MS * config->raft_multiplier),
+        .hold_ms = config->rpc_hold_ms,
         .history_age_ms = config->history_age_ms,
         .history_bytes = config->history_bytes,
         .log_trailing = config->raft_trailing_logs,

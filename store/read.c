@@ -292,7 +292,7 @@ static void read_on_ask(struct mail *m)
     struct store *s = r->store;
     struct read_ask *a = mem_alloc(sizeof *a);
     *a = (struct read_ask){.read = r, .need = r->index, .confirm = r->mode == READ_CONSISTENT};
-    r->deadline_ms = hub_now_ms(s) + RPC_HOLD_MS;
+    r->deadline_ms = hub_now_ms(s) + s->hold_ms;
     if (atomic_load(&s->closing)) {
         read_end(s, a, ERR_CLOSED);
     } else if (r->mode == READ_STALE) {

@@ -379,8 +379,10 @@ void servers_tick(struct store *s)
 {
     uint64_t now_ms = hub_now_ms(s);
     struct store_order *o = servers_current(s);
-    if (o != NULL && now_ms >= o->deadline_ms) {
-        bool sent = s->orders.running || s->orders.sent_ms != 0;
+    bool sent = s->orders.running || s->orders.sent_ms != 0;
+    /* Nobody leads, and it was said to nobody: that need not take so long. */
+    uint64_t lonely_ms = s->leader == 0 && !sent ? ORDER_HOLD_MS - s->hold_ms : 0;
+    if (o != NULL && now_ms + lonely_ms >= o->deadline_ms) {
         servers_end(s, o, sent ? ERR_TIMEOUT : s->leader != 0 ? ERR_BUSY : ERR_NOT_LEADER);
     }
     servers_turn(s);

@@ -191,6 +191,7 @@ store_open(const struct store_options *options, struct store **ret_store, struct
     (void)snprintf(s->node_id, sizeof s->node_id, "%s", options->node_id);
     s->id = store_server_id(options->node_id);
     s->election_ms = options->election_ms != 0 ? options->election_ms : RAFT_ELECTION_MS;
+    s->hold_ms = options->hold_ms != 0 ? options->hold_ms : RPC_HOLD_MS;
     s->log_trailing =
         (unsigned)(options->log_trailing < UINT32_MAX ? options->log_trailing : UINT32_MAX);
     s->history_age_ms = options->history_age_ms;

@@ -40,6 +40,7 @@ struct store_options {
     const char *listen_address;
     uint16_t listen_port; /* 0: any free one */
     unsigned election_ms; /* 0: RAFT_ELECTION_MS; the heartbeat is a tenth */
+    uint64_t hold_ms;     /* 0: RPC_HOLD_MS; what needs a leader waits so long for one */
     uint64_t history_age_ms;
     uint64_t history_bytes;
     uint64_t log_trailing;                 /* entries kept behind the last durable state */

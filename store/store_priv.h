@@ -86,6 +86,7 @@ struct store {
     char node_id[37];
     uint64_t id;
     unsigned election_ms;
+    uint64_t hold_ms;  /* how long what needs a leader waits for one */
     uint64_t proposer; /* our name for once.h: a new one at each start */
     unsigned log_trailing;
     struct loop *hub;

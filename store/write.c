@@ -220,7 +220,7 @@ void write_on_proposal(struct mail *m)
             .proposal = p,
             .command = p->command,
             .len = p->command_len,
-            .deadline_ms = hub_now_ms(s) + RPC_HOLD_MS,
+            .deadline_ms = hub_now_ms(s) + s->hold_ms,
         };
         p->command = NULL;
         write_push(&s->writes.pending, w);

@@ -248,7 +248,6 @@ static void model_command(struct model_entry *e, uint64_t index, const struct co
     case COMMAND_KV_DELETE_PREFIX:
         model_delete_prefix(e, index, c->kv_delete_prefix.prefix);
         break;
-    case COMMAND_AUTOPILOT_SET:
     case COMMAND_RESTORE_BEGIN:
     case COMMAND_RESTORE_CHUNK:
     case COMMAND_RESTORE_COMMIT:
