@@ -3,8 +3,7 @@
  * committed into views, changes and answers; read.c says how new a view is; servers.c changes the
  * set of servers; peers.c speaks with the others; fetch.c gets and gives snapshots; publish.c hands
  * out views and changes; disk.c does what waits for the disk; keep.c what happens in the
- * background; recover.c
- * puts other servers in the place of the lost.
+ * background; recover.c puts other servers in the place of the lost.
  *
  *     front      hub                                  disk / peers      keeper
  *       | propose  |                                    |                 |

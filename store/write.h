@@ -5,12 +5,12 @@
  *        ^  |                        | another leader's entry stands there: it never happened
  *        |  |                        v
  *        |  '-- another leads --> forwarded (numbered, kept until it shows in our own log)
- *        |                           | leader changed, connection broke: all of them again, in
- * order
+ *        |                           | leader changed, connection broke: all again, in order
  *        '---------------------------'  (the state applies each number once: once.h)
  *
  * Promise  a command whose fate is not known is answered ERR_TIMEOUT, never as failed; one that
- * never went out is ERR_NOT_LEADER. Limits   PROPOSALS_MAX, PROPOSAL_BYTES_MAX, RPC_HOLD_MS.
+ *          never went out is ERR_NOT_LEADER.
+ * Limits   PROPOSALS_MAX, PROPOSAL_BYTES_MAX, RPC_HOLD_MS.
  * Threads  the hub's; write_on_proposal() is the mail's.
  */
 #ifndef STORE_WRITE_H

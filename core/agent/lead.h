@@ -3,8 +3,9 @@
  * while votes; one whose address changed is given the new one; one that left goes at once, and one
  * that died goes when as many live as the cluster is meant to have. One change at a time.
  *
- * Life     lead_open() -> lead_look() whenever something changed -> lead_close() before the store
- * ends. Threads  the main loop's.
+ * Life     lead_open() -> lead_look() whenever something changed -> lead_close() while the store
+ *          still runs.
+ * Threads  the main loop's.
  */
 #ifndef CORE_AGENT_LEAD_H
 #define CORE_AGENT_LEAD_H
