@@ -17,6 +17,8 @@
 # fuzz [SECONDS] each fuzzer for so long (10)
 # tsan           unit tests and a server under ThreadSanitizer
 # quickstart     the README's first command, twice
+# five-servers   the README's cluster: two killed, back again, one replaced
+# recovery       what the README tells operators to do at night, case by case
 # sim [SEED COUNT [OPTION...]]  schedules of the simulator (3,000 from today's seed, which do not go
 #                into the ledger tests/sim/ledger.txt; others do); --verbose tells the story
 # bench [OPTION...] benchmarks beside their peers (not part of everything); --quick, --only NAME
@@ -216,6 +218,20 @@ kind_quickstart() {
     done
 }
 
+kind_five_servers() {
+    if timeout 900 sh examples/five-servers/run.sh --once >"$out/five-servers.said" 2>&1; then
+        echo "ok five servers"
+    else
+        sed 's/^/# /' "$out/five-servers.said"
+        echo "not ok five servers"
+    fi
+}
+
+kind_recovery() {
+    need_build build herald || return
+    script build 900 tests/cluster/steps.py
+}
+
 # Prints failures as they come, with what was said since the test before, and counts at the end.
 follow() {
     awk -v name="$1" -v counts="$2" -v red="$red" -v plain="$plain" '
@@ -262,7 +278,7 @@ packages_of() {
     tidy) echo git python3 clang clang-format clang-tidy libclang-rt-dev libcriterion-dev ;;
     unit | tsan) echo python3 libcriterion-dev ;;
     fuzz) echo clang libclang-rt-dev libcriterion-dev ;;
-    contract | stream | bad-input | kill) echo python3 ;;
+    contract | stream | bad-input | kill | recovery) echo python3 ;;
     cluster) echo python3 iproute2 nftables e2fsprogs mount faketime ;;
     interop)
         echo python3 chromium
@@ -272,7 +288,8 @@ packages_of() {
     esac
 }
 
-kinds="tidy unit sim swim contract stream bad-input kill cluster interop fuzz tsan quickstart"
+kinds="tidy unit sim swim contract stream bad-input kill cluster recovery interop fuzz tsan"
+kinds="$kinds quickstart five-servers"
 case ${1:-} in
 -h | --help)
     sed -n '2,/^set/s/^# \{0,1\}//p' tests/run.sh

@@ -352,6 +352,7 @@ enum err members_open(const struct members_options *options,
         return e;
     }
     m->lead = lead_open(m);
+    quorum_open(m);
     founding_look(m);
     *ret_members = m;
     return OK;
@@ -365,6 +366,7 @@ void members_stop(struct members *m)
     m->closing = true;
     lead_close(m->lead);
     founding_close(m);
+    quorum_close(m);
     timer_stop(&m->leave_timer);
     gossip_close(m->gossip);
     m->gossip = NULL;
@@ -377,7 +379,7 @@ void members_close(struct members *m)
         return;
     }
     CHECK(m->closing);
-    CHECK(!m->removing);
+    CHECK(!m->removing && !m->counting);
     leave_close(m);
     lead_free(m->lead);
     free(m);

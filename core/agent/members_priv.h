@@ -1,5 +1,6 @@
 /* What the files of core/agent share: members.c has the gossip and the orders, join.c names and
- * joins, founding.c founds the cluster, lead.c is the leader's care for it, leave.c says good-bye.
+ * joins, founding.c founds the cluster, lead.c is the leader's care for it, leave.c says
+ * good-bye, quorum.c says when nobody leads.
  *
  * Threads  the main loop's; join.c resolves names on a thread of its own.
  */
@@ -54,6 +55,12 @@ struct members {
     uint64_t leave_until_ms;
     uint64_t leader_seen_ms;
     struct list leavers; /* struct leave_waiter.link */
+    /* without a leader */
+    struct timer quorum_timer;
+    struct store_order count;
+    bool counting;          /* `count` is under way */
+    uint64_t leaderless_ms; /* since then; 0: there is a leader, or no cluster */
+    uint64_t said_ms;       /* when it was said last; 0: not yet */
 };
 
 static inline struct env *members_env(const struct members *m)
@@ -82,5 +89,9 @@ void founding_close(struct members *m);
 /* leave.c */
 void leave_open(struct members *m);
 void leave_close(struct members *m);
+
+/* quorum.c */
+void quorum_open(struct members *m);
+void quorum_close(struct members *m);
 
 #endif

@@ -76,6 +76,10 @@
 #define LEAD_TICK_MS              500U
 #define LEAD_SOON_MS              20U
 #define LEAD_SETTLE_MS            10000U
+/* Without a leader: how often it is looked, when it is said first, and how often again. */
+#define QUORUM_LOOK_MS            1000U
+#define QUORUM_PATIENCE_MS        15000U
+#define QUORUM_AGAIN_MS           60000U
 /* How long a promise to take part in a new cluster holds. */
 #define BOOTSTRAP_PROMISE_MS      10000U
 /* raft/peers.json: far above STORE_SERVERS_MAX lines. */
