@@ -100,8 +100,7 @@ static void found_maybe_commit(struct store *s)
         f->proposing = false;
         return;
     }
-    if (s->cluster != f->cluster &&
-        found_write(s, f->cluster, buf_view(&f->configuration)) != OK) {
+    if (s->cluster != f->cluster && found_write(s, f->cluster, buf_view(&f->configuration)) != OK) {
         f->proposing = false;
         return;
     }

@@ -99,12 +99,10 @@ enum err applied_watched(struct state *s,
                          struct collect *out,
                          struct apply_reply *ret_reply,
                          struct reason *why) __asm__("__wrap_state_apply");
-enum err skipped_truly(struct state *s,
-                       uint64_t index,
-                       struct reason *why) __asm__("__real_state_skip");
-enum err skipped_watched(struct state *s,
-                         uint64_t index,
-                         struct reason *why) __asm__("__wrap_state_skip");
+enum err
+skipped_truly(struct state *s, uint64_t index, struct reason *why) __asm__("__real_state_skip");
+enum err
+skipped_watched(struct state *s, uint64_t index, struct reason *why) __asm__("__wrap_state_skip");
 
 enum err applied_watched(struct state *s,
                          uint64_t index,

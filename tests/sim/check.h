@@ -2,7 +2,8 @@
  * is what all of them do, for ever. From it a model of the KV store follows, which says what every
  * view, change, answer and read must have been.
  *
- *     what servers apply --> the truth, index by index --> model --> states, changes, reads, answers
+ *     what servers apply --> the truth, index by index --> model --> states, changes, reads,
+ * answers
  *
  * Threads  none.
  */

@@ -54,8 +54,8 @@ static void linear_add(struct history *h, const struct op *op)
         .client = op->client,
         .start = op->begin_us,
         .kind = linear_kind(op->type),
-        .mode = op->type == OP_READ && op->mode != READ_CONSISTENT ? HISTORY_STALE
-                                                                   : HISTORY_CONSISTENT,
+        .mode =
+            op->type == OP_READ && op->mode != READ_CONSISTENT ? HISTORY_STALE : HISTORY_CONSISTENT,
         .key = bytes_of(key),
         .value = op->type == OP_SET || op->type == OP_CAS ? bytes_of(written) : (struct bytes){0},
         .cas = op->cas_index,

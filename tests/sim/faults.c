@@ -152,8 +152,8 @@ static void fault_end_process(struct server *s, bool power)
     fault_restart_later(s);
 }
 
-/* Only so many that a majority stays whole, and only of a cluster that is wholly founded: until then
- * all are needed. */
+/* Only so many that a majority stays whole, and only of a cluster that is wholly founded: until
+ * then all are needed. */
 static bool fault_may_damage(const struct server *s)
 {
     unsigned others = 0;

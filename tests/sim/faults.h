@@ -13,7 +13,7 @@ struct plan {
     unsigned servers;
     unsigned clients;
     unsigned keys;
-    bool prefixes; /* deletions by prefix */
+    bool prefixes;     /* deletions by prefix */
     uint64_t pause_us; /* between two ops of a client, at most */
     uint64_t duration_us;
     unsigned election_ms;

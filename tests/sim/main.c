@@ -1,7 +1,8 @@
-/* The simulator: `sim SEED COUNT [--servers N] [--faults LIST] [--verbose]` runs COUNT schedules from SEED on, on
- * all cores, and prints the seeds of those that failed with what was violated; `--verbose` replays
- * them in this process, with the whole story. `--bug NAME` seeds one of the bugs of store/seeded.h;
- * `sim prove [COUNT]` demands that each of them is convicted within COUNT schedules. */
+/* The simulator: `sim SEED COUNT [--servers N] [--faults LIST] [--verbose]` runs COUNT schedules
+ * from SEED on, on all cores, and prints the seeds of those that failed with what was violated;
+ * `--verbose` replays them in this process, with the whole story. `--bug NAME` seeds one of the
+ * bugs of store/seeded.h; `sim prove [COUNT]` demands that each of them is convicted within COUNT
+ * schedules. */
 #include "core/base/check.h"
 #include "store/seeded.h"
 #include "tests/sim/faults.h"

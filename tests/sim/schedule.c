@@ -103,8 +103,8 @@ static void schedule_end(void)
     const struct server *behind = world.over ? NULL : schedule_behind(&applied);
     if (behind != NULL) {
         world_violate("server %u is at %llu of %llu, %llu s after all faults have ended",
-                      behind->number, (unsigned long long)applied,
-                      (unsigned long long)check_last(), (unsigned long long)(AGREE_US / SECOND_US));
+                      behind->number, (unsigned long long)applied, (unsigned long long)check_last(),
+                      (unsigned long long)(AGREE_US / SECOND_US));
     }
     if (!world.over) {
         check_history();

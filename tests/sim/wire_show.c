@@ -65,8 +65,8 @@ static void show_other(const struct rpc_message *m, char *text, size_t size)
     case RPC_CHUNK:
         (void)snprintf(text, size, "piece %llu of %llu/%llu: %s%s",
                        (unsigned long long)m->chunk.number, (unsigned long long)m->chunk.index,
-                       (unsigned long long)m->chunk.index_term,
-                       err_name((enum err)m->chunk.status), m->chunk.last ? ", last" : "");
+                       (unsigned long long)m->chunk.index_term, err_name((enum err)m->chunk.status),
+                       m->chunk.last ? ", last" : "");
         break;
     case RPC_CHANGE:
         (void)snprintf(text, size, "order %llx: change %u, server %016llx",
