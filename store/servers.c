@@ -115,6 +115,21 @@ static bool servers_caught_up(struct store *s, uint64_t id)
            peer->heard_ms != 0 && hub_now_ms(s) - peer->heard_ms < s->election_ms;
 }
 
+/* Whether a majority of its voters has been heard lately: a configuration without one could never
+ * be changed back. */
+static bool servers_healthy(struct store *s, const struct store_servers *servers)
+{
+    unsigned heard = 0;
+    for (size_t i = 0; i < servers->count; i++) {
+        const struct store_server *server = &servers->servers[i];
+        const struct peer *peer = peers_find(s, server->id);
+        bool lately =
+            peer != NULL && peer->heard_ms != 0 && hub_now_ms(s) - peer->heard_ms < s->election_ms;
+        heard += server->role == STORE_VOTER && (server->id == s->id || lately);
+    }
+    return heard > members_voters(servers) / 2;
+}
+
 static void servers_put_address(struct store_server *server, const struct store_order *o)
 {
     (void)snprintf(server->address, sizeof server->address, "%s", o->address);
@@ -180,7 +195,10 @@ static enum err servers_plan(struct store *s,
         return ERR_INVALID;
     }
     struct guards guards = guards_on();
-    return guard_sole_allowed(&guards, before, members_voters(servers)) ? OK : ERR_CONFLICT;
+    if (!guard_sole_allowed(&guards, before, members_voters(servers))) {
+        return ERR_CONFLICT;
+    }
+    return members_voters(servers) == before || servers_healthy(s, servers) ? OK : ERR_BUSY;
 }
 
 static void servers_transfer(struct store *s, struct store_order *o, uint64_t to)

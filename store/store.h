@@ -196,8 +196,9 @@ enum store_change {
 /* One order about the servers. Any server takes it; the leader carries it out. */
 struct store_order {
     /* OK: committed (TRANSFER: another leads). ERR_NOT_FOUND: no such server; ERR_BUSY: another
-     * change is under way; ERR_CONFLICT: would leave a cluster of one voter, or none;
-     * ERR_NOT_LEADER: nobody leads; ERR_TIMEOUT: unknown. `servers` is as this server knows them.
+     * change is under way, or not enough voters would be left that the leader hears; ERR_CONFLICT:
+     * would leave a cluster of one voter, or none; ERR_NOT_LEADER: nobody leads; ERR_TIMEOUT:
+     * unknown. `servers` is as this server knows them.
      */
     void (*done)(struct store_order *o);
     void *ctx; /* the caller's */

@@ -360,6 +360,7 @@ static void dial_on_try(void *ctx)
     }
     struct transport *to = transport_at(p->address);
     if (!dial_succeeds(p, to)) {
+        world_show(t->process, "cannot reach %s", p->address);
         uint64_t *backoff_us = &p->backoff_us[d->channel];
         *backoff_us = *backoff_us * 2;
         if (*backoff_us > TRANSPORT_RETRY_MAX_MS * 1000) {
