@@ -24,6 +24,18 @@ static enum err disk_write(struct store *s, struct reason *why)
     return e;
 }
 
+/* Whoever sees elections come late should not have to guess why. */
+static void disk_note_slow(struct store *s, uint64_t begin_us, const char *what)
+{
+    uint64_t took_ms = (env_real_now_us() - begin_us) / 1000;
+    uint64_t now_ms = env_real_now_ms();
+    if (took_ms >= DISK_SLOW_MS && now_ms >= s->group.slow_quiet_ms) {
+        s->group.slow_quiet_ms = now_ms + DISK_SLOW_QUIET_MS;
+        log_line(LOG_STORE_SLOW, "dir=%s what=%s ms=%llu", s->dir.path, what,
+                 (unsigned long long)took_ms);
+    }
+}
+
 static void disk_on_appended(struct mail *m)
 {
     hub_on_appended(LIST_OWNER(m, struct disk_group, mail)->store);
@@ -41,6 +53,7 @@ static void disk_on_append(struct mail *m)
         fatal("cannot write the log: %s", why.text);
     }
     metric_observe(METRIC_LOG_SYNC, (double)(env_real_now_us() - begin_us) / 1000);
+    disk_note_slow(s, begin_us, "log");
     metric_observe(METRIC_LOG_GROUP, (double)g->count);
     g->mail.deliver = disk_on_appended;
     mailbox_post(loop_mailbox(s->hub), &g->mail);
@@ -154,6 +167,7 @@ static void disk_on_cut_head(struct mail *m)
     struct disk_cut *cut = LIST_OWNER(m, struct disk_cut, mail);
     struct store *s = cut->store;
     struct reason why;
+    uint64_t begin_us = env_real_now_us();
     enum err e = journal_cut_head(s->journal, &cut->snapshot, cut->first_kept, &why);
     if (e == OK && cut->compact) {
         e = journal_compact(s->journal, &why);
@@ -162,6 +176,7 @@ static void disk_on_cut_head(struct mail *m)
     if (e != OK && e != ERR_NO_SPACE) {
         fatal("cannot cut the log: %s", why.text);
     }
+    disk_note_slow(s, begin_us, "cut");
     cut->mail.deliver = disk_on_cut;
     mailbox_post(loop_mailbox(s->hub), &cut->mail);
 }

@@ -43,6 +43,7 @@ struct disk_group {
     uint64_t first;
     size_t count;
     enum err result; /* OK or ERR_NO_SPACE */
+    uint64_t slow_quiet_ms; /* the disk thread's: nothing is said of slowness before */
     uint64_t clip;   /* of what it wrote only this far counts: the rest was replaced meanwhile */
     size_t bytes;
     struct journal_entry *entries; /* their payload is the tail's */

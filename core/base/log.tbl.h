@@ -21,6 +21,7 @@ X(LOG_STORE_TAIL_CUT, WARN, "store", "Cut a torn write off the end of the log; i
 X(LOG_STORE_CORRUPT, ERROR, "store", "Stored data is corrupt")
 X(LOG_STORE_NO_SPACE, ERROR, "store", "Data disk is full: writes are refused, reads go on")
 X(LOG_STORE_SPACE_BACK, INFO, "store", "Data disk has space again: writes are accepted")
+X(LOG_STORE_SLOW, WARN, "store", "Data disk is slow: writes and elections wait for it")
 X(LOG_STORE_TRIMMED, DEBUG, "store", "Trimmed")
 X(LOG_STORE_SNAPSHOT, DEBUG, "store", "State is durable, the log before it can go")
 X(LOG_LEAD_ORDER, INFO, "agent", "Looking after the servers")
