@@ -120,7 +120,12 @@ static struct view *front_view(void *ctx)
 static const char *front_epoch(void *ctx, const struct view *v)
 {
     struct front_thread *t = ctx;
-    (void)snprintf(t->epoch, sizeof t->epoch, "%016llx", (unsigned long long)view_epoch(v));
+    uint64_t epoch = view_epoch(v);
+    if (epoch == 0) {
+        /* Of no cluster yet. */
+        return "";
+    }
+    (void)snprintf(t->epoch, sizeof t->epoch, "%016llx", (unsigned long long)epoch);
     return t->epoch;
 }
 

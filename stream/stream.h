@@ -27,7 +27,8 @@ struct stream_host {
     void *ctx;
     /* The newest view; borrowed until the loop's next turn. */
     struct view *(*view)(void *ctx);
-    /* What the indexes of `v` count, as text: another one means that they may repeat. At most
+    /* What the indexes of `v` count, as text: another one means that they may repeat. ""
+     * before there is anything to count: subscriptions are told to come back. At most
      * STREAM_EPOCH_MAX bytes; borrowed until the next call. */
     const char *(*epoch)(void *ctx, const struct view *v);
     /* NULL: the view is always as new as can be. */

@@ -228,23 +228,26 @@ static void sub_timer(struct timer *t)
 
 /* --- confirming ------------------------------------------------------------------------------ */
 
+static void sub_not_ready(struct subscription *sub, struct bytes text)
+{
+    struct server_message m = sub_message(sub, SERVER_ERROR);
+    m.error = "not_ready";
+    m.text = text;
+    m.retry = true;
+    subscriber_say(sub->owner, &m, 0);
+    subscription_close(sub);
+}
+
 static void sub_start(struct subscription *sub, const struct subscribe *ask)
 {
-    if (ask->snapshot) {
+    if (sub_stream(sub)->epoch[0] == '\0') {
+        /* Its emptiness is nobody's state: who believed it would take all keys for deleted. */
+        sub_not_ready(sub, BYTES("this server is not part of a cluster yet"));
+    } else if (ask->snapshot) {
         sub_start_snapshot(sub);
     } else {
         sub_resume(sub, ask);
     }
-}
-
-static void sub_not_confirmed(struct subscription *sub)
-{
-    struct server_message m = sub_message(sub, SERVER_ERROR);
-    m.error = "not_ready";
-    m.text = BYTES("no leader has confirmed the state in time");
-    m.retry = true;
-    subscriber_say(sub->owner, &m, 0);
-    subscription_close(sub);
 }
 
 static void sub_confirmed(struct stream_confirm *question, enum err status)
@@ -265,7 +268,7 @@ static void sub_confirmed(struct stream_confirm *question, enum err status)
         if (status == OK) {
             sub_start(sub, &c->ask);
         } else {
-            sub_not_confirmed(sub);
+            sub_not_ready(sub, BYTES("no leader has confirmed the state in time"));
         }
         subscriber_wake(owner);
         subscriber_leave(owner);
