@@ -136,6 +136,8 @@ static void hub_op_commit(void *ctx, uint64_t through)
     struct store *s = ctx;
     if (s->commit < through) {
         s->commit = through;
+        /* At once: a follower may tell its clients of it before this turn ends. */
+        atomic_store(&s->facts.commit, through);
     }
 }
 

@@ -252,8 +252,12 @@ static bool parked_is_behind(const struct parked *p, const struct watch_answer *
         return false;
     }
     const struct view *v = store_reader_view(api->reader);
+    struct store_facts facts;
+    store_facts_get(api->store, &facts);
+    /* A leader knows too, but what it has committed it may not have applied: its disk is full. */
+    bool committed = facts.commit_index >= p->options.index;
     return view_index(v) < p->options.index && view_epoch(v) == p->epoch &&
-           !store_read_now(api->store, READ_DEFAULT);
+           (committed || !store_read_now(api->store, READ_DEFAULT));
 }
 
 static void parked_done(struct watch *w, enum err status, const struct watch_answer *answer)
