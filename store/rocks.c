@@ -24,8 +24,12 @@
 #define ROCKS_BLOCK         KIB(8)
 /* The default is 4 MiB for each database: too much of a small disk. */
 #define ROCKS_MANIFEST_ROOM KIB(64)
-#define ROCKS_INFO_LOG_MAX  MIB(1)
-#define ROCKS_INFO_LOG_WARN 2 /* rocksdb::InfoLogLevel::WARN_LEVEL */
+/* rocksdb::InfoLogLevel::HEADER_LEVEL: only what is said at the opening. After one failed write to
+ * its own log, on a full disk, the library's next line would end the process (an assertion that the
+ * packages leave in). */
+#define ROCKS_INFO_LOG_HEAD 5
+/* What an opening writes, with room to spare: for the same reason it is not tried with less. */
+#define ROCKS_OPEN_ROOM     KIB(256)
 #define ROCKS_TIER_DURABLE  2 /* rocksdb::ReadTier::kPersistedTier */
 #define ROCKS_MEMORY_PATH   "/herald"
 
@@ -111,22 +115,29 @@ static void rocks_open_table(struct rocks *db)
     rocksdb_options_set_block_based_table_factory(db->options, db->table);
 }
 
+/* The disk below a database that may not be there yet; false if it cannot be asked. */
+static bool rocks_disk(const char *path, struct statvfs *ret_disk)
+{
+    char *parent = path != NULL ? mem_strdup(path) : NULL;
+    char *slash = parent != NULL ? strrchr(parent, '/') : NULL;
+    if (slash != NULL) {
+        *slash = '\0';
+    }
+    bool known = slash != NULL && statvfs(parent[0] != '\0' ? parent : "/", ret_disk) == 0;
+    free(parent);
+    return known;
+}
+
 /* The library sets a log file's room aside as large as a write buffer: on a small disk that would
  * be most of it. */
 static size_t rocks_write_buffer(enum rocks_kind kind, const char *path)
 {
-    struct statvfs vfs;
-    char *parent = path != NULL ? mem_strdup(path) : NULL;
-    char *slash = parent != NULL ? strrchr(parent, '/') : NULL;
+    struct statvfs disk;
     size_t size = kind == ROCKS_STATE ? ROCKS_STATE_BUFFER : ROCKS_LOG_BUFFER;
-    if (slash != NULL) {
-        *slash = '\0';
-    }
-    if (slash != NULL && statvfs(parent[0] != '\0' ? parent : "/", &vfs) == 0) {
-        uint64_t part = (uint64_t)vfs.f_blocks * vfs.f_frsize / ROCKS_BUFFER_PART;
+    if (rocks_disk(path, &disk)) {
+        uint64_t part = (uint64_t)disk.f_blocks * disk.f_frsize / ROCKS_BUFFER_PART;
         size = part < size ? (size_t)part : size;
     }
-    free(parent);
     return size > ROCKS_BUFFER_MIN ? size : ROCKS_BUFFER_MIN;
 }
 
@@ -145,8 +156,7 @@ static void rocks_open_options(struct rocks *db, const char *path)
                                                                          : rocksdb_no_compression);
     rocksdb_options_set_wal_recovery_mode(db->options,
                                           rocksdb_tolerate_corrupted_tail_records_recovery);
-    rocksdb_options_set_info_log_level(db->options, ROCKS_INFO_LOG_WARN);
-    rocksdb_options_set_max_log_file_size(db->options, ROCKS_INFO_LOG_MAX);
+    rocksdb_options_set_info_log_level(db->options, ROCKS_INFO_LOG_HEAD);
     rocksdb_options_set_keep_log_file_num(db->options, 2);
     rocksdb_options_set_manifest_preallocation_size(db->options, ROCKS_MANIFEST_ROOM);
     rocksdb_options_set_stats_dump_period_sec(db->options, 0);
@@ -174,6 +184,11 @@ static void rocks_open_read_write(struct rocks *db)
 enum err
 rocks_open(const char *path, enum rocks_kind kind, struct rocks **ret_db, struct reason *why)
 {
+    struct statvfs disk;
+    if (rocks_disk(path, &disk) && (uint64_t)disk.f_bavail * disk.f_frsize < ROCKS_OPEN_ROOM) {
+        reason_set(why, "%s: No space left on device", path);
+        return ERR_NO_SPACE;
+    }
     struct rocks *db = mem_zalloc(1, sizeof(*db));
     db->kind = kind;
     rocks_open_options(db, path);

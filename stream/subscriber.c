@@ -350,7 +350,7 @@ static void subscriber_welcome(struct subscriber *sb)
                    &(struct server_message){
                        .type = SERVER_WELCOME,
                        .connection = name,
-                       .epoch = s->epoch,
+                       .epoch = s->epoch[0] != '\0' ? s->epoch : NULL,
                        .index = s->index,
                        .oldest = stream_oldest(s),
                        .heartbeat_ms = stream_heartbeat_ms(s),

@@ -219,7 +219,9 @@ static void answer_begin(struct answer_outlet *a)
     store_facts_get(api->store, &facts);
     reply_header(r, "Cache-Control", "no-store");
     reply_header(r, "X-Accel-Buffering", "no");
-    reply_header(r, "X-Herald-Epoch", "%s", facts.epoch);
+    if (facts.cluster != 0) {
+        reply_header(r, "X-Herald-Epoch", "%s", facts.epoch);
+    }
     reply_header(r, "X-Herald-Index", "%llu",
                  (unsigned long long)view_index(store_reader_view(api->reader)));
     reply_stream_begin(r, 200, a->content_type, &ANSWER);

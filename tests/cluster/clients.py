@@ -49,8 +49,9 @@ class Op:
 class Shared:
     """What the clients of one run have in common."""
 
-    def __init__(self, cluster, rate):
+    def __init__(self, cluster, rate, pads):
         self.cluster = cluster
+        self.pads = pads
         self.rate = rate
         self.began = time.monotonic()
         self.stop = threading.Event()
@@ -163,7 +164,7 @@ class Client(threading.Thread):
 
     def value(self):
         self.serial += 1
-        pad = "." * self.dice.choice([0, 0, 0, 0, 100, 1000])
+        pad = "." * self.dice.choice(self.shared.pads)
         return "c%d-%d%s" % (self.number, self.serial, pad)
 
     # --- one operation ----------------------------------------------------------------------

@@ -5,7 +5,9 @@ A fault is a function of a `Scene` that does the harm and returns (what it did, 
 """
 
 import random
+import subprocess
 import time
+from typing import NamedTuple
 
 import herald
 import machine
@@ -257,6 +259,8 @@ def flip(scene):
         scene.refusals.append((at, n.log().strip().splitlines()[-1:]))
         n.wipe()
         n.start()
+        # Its old self cannot vote any more: until it is replaced one more loss may be one too many.
+        scene.cluster.all_vote()
     what = "bit of %s at %s:%d" % (n.name, at[0].rsplit("/data/")[-1], at[1]) if at else "no bit"
     return what, end
 
@@ -274,12 +278,47 @@ def survives(node):
     return herald.eventually(decided, "%s starts or refuses" % node.name, REJOIN_S) == ["answers"]
 
 
+# --- members -------------------------------------------------------------------------------------
+
+def back(scene, nodes):
+    """They start, and are what they were: voters."""
+    def end():
+        for n in nodes:
+            n.start()
+        scene.cluster.all_vote()
+    return end
+
+
 def wipe(scene):
-    """A server loses its disk and comes back with an empty one."""
+    """A server loses its disk, and another one, empty, takes its place and its name."""
     n = scene.some()[0]
     n.kill()
     n.wipe()
-    return "%s lost its data" % n.name, n.start
+    return "%s lost its data" % n.name, back(scene, [n])
+
+
+def left(scene, nodes):
+    for n in nodes:
+        n.expected = False
+    for n in nodes:
+        n.put("/v1/agent/leave", timeout=REJOIN_S)
+    for n in nodes:
+        try:
+            code = n.process.wait(REJOIN_S)
+        except subprocess.TimeoutExpired:
+            raise Fail("%s does not end after it was told to leave" % n.name) from None
+        if code != 0:
+            raise Fail("%s ended with %d after it left" % (n.name, code))
+    return "%s left" % names(nodes), back(scene, nodes)
+
+
+def leave(scene):
+    """A server says good-bye, ends, and is started again."""
+    return left(scene, scene.some())
+
+
+def leave_some(scene):
+    return left(scene, scene.minority())
 
 
 # --- mixes ---------------------------------------------------------------------------------------
@@ -288,23 +327,41 @@ PROCESS = [kill_leader, kill_some, kill_all, pause_leader, pause_some, restart, 
 NETWORK = [isolate_leader, deaf_leader, mute_leader, halves, ring, bridge, one_way, lose, slow]
 FULL = [full, full_leader, full_all]
 POWER = [power_some, power_all, disk_error]
-ALL = {f.__name__: f for f in PROCESS + NETWORK + FULL + POWER + [clock, flip, wipe]}
+ALL = {f.__name__: f for f in PROCESS + NETWORK + FULL + POWER + [clock, flip, wipe, leave, leave_some]}
 
-# What each mix draws from, and the disk that it needs.
+class Mix(NamedTuple):
+    """What a run draws its faults from, and the servers that they need."""
+    faults: list
+    disk: str = "dir"
+    config: dict = {}
+    # So many bytes more in some values. On a small disk they make the log be cut all the time.
+    pads: list = [0, 0, 0, 0, 100, 1000]
+
+
+# Who comes back is a voter again within seconds.
+SOON = {"autopilot": {"server_stabilization_time": "200ms"},
+        "performance": {"leave_drain_time": "100ms"}}
+# Whoever was away for a moment needs the state: the log does not hold what it missed.
+SHORT = {"raft_trailing_logs": 1}
+
 MIXES = {
-    "kill": ([kill_leader, kill_some, kill_all], "dir"),
-    "pause": ([pause_leader, pause_some], "dir"),
-    "process": (PROCESS, "dir"),
-    "partition": ([isolate_leader, halves, ring, bridge], "dir"),
-    "one-way": ([deaf_leader, mute_leader, one_way], "dir"),
-    "network": (NETWORK, "dir"),
-    "clock": ([clock, kill_leader, pause_leader], "dir"),
-    "full": (FULL, "ext4:192"),
-    "power": ([power_some, power_all], "ext4:512"),
-    "disk": (FULL + POWER, "ext4:192"),
-    "flip": ([flip], "dir"),
-    "all": (PROCESS + NETWORK + [clock], "dir"),
-    "everything": (PROCESS + NETWORK + FULL + POWER + [clock], "ext4:512"),
+    "kill": Mix([kill_leader, kill_some, kill_all]),
+    "pause": Mix([pause_leader, pause_some]),
+    "process": Mix(PROCESS),
+    "partition": Mix([isolate_leader, halves, ring, bridge]),
+    "one-way": Mix([deaf_leader, mute_leader, one_way]),
+    "network": Mix(NETWORK),
+    "clock": Mix([clock, kill_leader, pause_leader]),
+    "full": Mix(FULL, "ext4:192"),
+    "power": Mix([power_some, power_all], "ext4:512"),
+    "disk": Mix(FULL + POWER, "ext4:192"),
+    "flip": Mix([flip], config=SOON),
+    "members": Mix([leave, leave_some, wipe, transfer, kill_leader, pause_some, isolate_leader,
+                    halves], config=SOON),
+    "snapshot": Mix([kill_leader, kill_some, kill_all, pause_some, isolate_leader, halves,
+                     power_some, power_all], "ext4:64", SHORT, [0, 1000, 2000, 4000]),
+    "all": Mix(PROCESS + NETWORK + [clock]),
+    "everything": Mix(PROCESS + NETWORK + FULL + POWER + [clock], "ext4:512"),
 }
 
 # From the end of a fault to the next acknowledged write, where that is promised to be quick.

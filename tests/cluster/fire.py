@@ -54,14 +54,13 @@ class Run:
         self.args, self.mix, self.servers, self.seconds = args, mix, servers, seconds
         self.dice = random.Random(seed)
         self.seed = seed
-        faults, disk = MIXES[mix]
-        self.cluster = Cluster(args.kind, servers, disk=disk, clock=mix != "flip",
+        self.cluster = Cluster(args.kind, servers, disk=MIXES[mix].disk, clock=mix != "flip",
                                multiplier=None if args.kind == "herald" else 1,
                                config=self.settings())
-        self.faults = [f for f in faults if f.__name__ != "clock" or self.cluster.kind.clock]
+        self.faults = [f for f in MIXES[mix].faults if f.__name__ != "clock" or self.cluster.kind.clock]
         if args.kind == "consul":
             os.sync()  # it does not sync its node-id, and refuses half a one
-        self.shared = Shared(self.cluster, args.rate)
+        self.shared = Shared(self.cluster, args.rate, MIXES[mix].pads)
         self.scene = Scene(self.cluster, self.dice.random(), R.note)
         self.world = ClusterWorld(self.cluster, self.dice.random())
         self.slowest = 0.0
@@ -70,7 +69,8 @@ class Run:
     def settings(self):
         if self.args.kind != "herald":
             return None
-        return {"herald": {"history_bytes": 1 << 30, "stream_heartbeat": "300ms"}}
+        return dict({"herald": {"history_bytes": 1 << 30, "stream_heartbeat": "300ms"}},
+                    **MIXES[self.mix].config)
 
     # --- the load ---------------------------------------------------------------------------
 
@@ -174,6 +174,9 @@ class Run:
             figures.update(changes=len(log.changes), events=sum(c.received for c in checkers),
                            resumes=sum(c.resumes for c in checkers), subscribers=len(checkers),
                            queries=sum(w.count for w in self.waiters))
+        installed = sum(n.log().count("The fetched state is in use") for n in self.cluster.nodes)
+        if installed:
+            figures["states_fetched"] = installed
         if self.scene.refusals:
             figures["refused_to_start"] = len(self.scene.refusals)
         return figures, rate
@@ -225,6 +228,8 @@ def run(args, mix, servers, seconds, seed):
         check(not r.shared.problems, "%d problems, the first: %s", len(r.shared.problems),
               (r.shared.problems + [None])[0])
         figures, rate = r.judge()
+        if args.keep:
+            R.note("kept in %s" % r.keep())
         r.cluster.close()
     except (Fail, AssertionError, herald.Skip) as e:
         raise Fail("%s (kept in %s)" % (e, r.keep())) from None
@@ -271,13 +276,14 @@ def main():
     parser.add_argument("--longest", type=float, default=4.0, help="seconds of a fault")
     parser.add_argument("--no-linearize", action="store_true")
     parser.add_argument("--ledger", action="store_true")
+    parser.add_argument("--keep", action="store_true", help="the logs, also when all is well")
     parser.add_argument("--verbose", action="store_true", help="a line for each fault")
     parser.add_argument("--ci", action="store_true")
     parser.add_argument("--list", action="store_true")
     args = parser.parse_args()
     if args.list:
-        for name, (faults, disk) in MIXES.items():
-            print("%-12s %s (%s)" % (name, " ".join(f.__name__ for f in faults), disk))
+        for name, mix in MIXES.items():
+            print("%-12s %s (%s)" % (name, " ".join(f.__name__ for f in mix.faults), mix.disk))
         return
     for mix in args.fault.split(","):
         if mix not in MIXES:

@@ -394,6 +394,24 @@ class Cluster:
             if not n.running():
                 n.start()
 
+    def servers(self):
+        """The leader's rows of who is part of the cluster."""
+        n = self.nodes[self.wait_leader()]
+        return n.get("/v1/operator/raft/configuration").json()["Servers"]
+
+    def all_vote(self, timeout=60.0):
+        """Each server has a vote, as it is now, and nobody else is part of the cluster."""
+        def so():
+            try:
+                rows = {r["ID"]: r["Voter"] for r in self.servers()}
+                return rows == {n.id(): True for n in self.nodes}
+            except (OSError, EOFError, ValueError, KeyError):
+                return False
+        try:
+            herald.eventually(so, "all servers have a vote", timeout)
+        except AssertionError as e:
+            raise AssertionError("%s: %s\n%s" % (e, self.servers(), self.tails())) from None
+
     def caught_up(self, timeout=60.0):
         """A new write, acknowledged by each server, is with each server."""
         for n in self.nodes:

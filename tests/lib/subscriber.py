@@ -262,7 +262,7 @@ class Subscriber(threading.Thread):
             got += 1
             kind = m["type"]
             if kind == "welcome":
-                self.met(m["epoch"])
+                self.met(m.get("epoch"))  # a server without a cluster has none
             elif kind == "subscribed":
                 c, mode, cursor = asked[m["id"]]
                 self.begun(c, mode, cursor, None if mode == "snapshot" else m["from"])
