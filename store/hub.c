@@ -125,6 +125,10 @@ static void hub_op_send(void *ctx, uint64_t to, const struct rpc_message *m)
 {
     struct store *s = ctx;
     if (m->type == RPC_APPEND && m->append.count > 0) {
+        struct peer *peer = peers_find(s, to);
+        if (peer != NULL) {
+            peer->told_commit = m->append.commit;
+        }
         peers_send_append(s, to, &m->append);
     } else {
         peers_send(s, to, TRANSPORT_CONTROL, m);
@@ -168,6 +172,7 @@ static void hub_notice_leader(struct store *s)
         metric_add(METRIC_RAFT_LEADER_CHANGES, 1);
         for (size_t i = 0; i < PEERS_MAX; i++) {
             s->peers[i].heard_ms = 0;
+            s->peers[i].told_commit = 0;
         }
     } else if (!leads && leader != s->leader) {
         log_line(LOG_RAFT_FOLLOWER, "term=%llu leader=%016llx", (unsigned long long)term,
@@ -200,6 +205,9 @@ void hub_turn(struct store *s)
     hub_notice_servers(s);
     if (s->applied < round_limit(s) && !s->parked) {
         round_apply(s);
+    }
+    if (s->led) {
+        peers_tell_commit(s);
     }
     disk_append(s);
     reads_on_commit(s);

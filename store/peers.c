@@ -226,6 +226,34 @@ void peers_send_append(struct store *s, uint64_t to, const struct rpc_append *m)
     } while (next <= end);
 }
 
+/* What is committed as far as this follower's log is known to be ours, unless it was told. */
+static void peers_tell_one(struct store *s, struct peer *peer)
+{
+    uint64_t match = engine_match(s->engine, peer->id);
+    uint64_t commit = engine_commit(s->engine);
+    uint64_t more = commit < match ? commit : match;
+    bool known = match == engine_snapshot_index(s->engine) || match >= engine_first(s->engine);
+    if (more <= peer->told_commit || !known) {
+        return;
+    }
+    struct rpc_message m = {.type = RPC_COMMIT};
+    m.commit.term = engine_term(s->engine);
+    m.commit.index = match;
+    m.commit.index_term = engine_term_of(s->engine, match);
+    m.commit.commit = more;
+    peer->told_commit = more;
+    peers_send(s, peer->id, TRANSPORT_CONTROL, &m);
+}
+
+void peers_tell_commit(struct store *s)
+{
+    for (size_t i = 0; i < PEERS_MAX; i++) {
+        if (s->peers[i].configured) {
+            peers_tell_one(s, &s->peers[i]);
+        }
+    }
+}
+
 /* --- what they say --------------------------------------------------------------------------- */
 
 /* A server without a cluster follows the first leader that speaks to it. */
@@ -297,7 +325,7 @@ static void peers_on_raft(struct store *s, uint64_t from, const struct rpc_messa
     } else {
         engine_receive(s->engine, from, m, now_ms);
     }
-    if (m->type == RPC_APPEND && engine_leader(s->engine) == from) {
+    if ((m->type == RPC_APPEND || m->type == RPC_COMMIT) && engine_leader(s->engine) == from) {
         s->heard_ms = now_ms;
         atomic_store(&s->facts.heard_ms, now_ms);
     }
@@ -330,6 +358,7 @@ static void peers_receive(void *ctx, uint64_t from, struct bytes data)
     case RPC_APPEND_REPLY:
     case RPC_INSTALL:
     case RPC_TIMEOUT_NOW:
+    case RPC_COMMIT:
         peers_on_raft(s, from, &m);
         break;
     case RPC_ROUND:

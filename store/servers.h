@@ -51,6 +51,7 @@ struct peer {
     char node_id[37];
     char address[STORE_ADDRESS_MAX];
     uint64_t complained_ms; /* when the log last said that it talks nonsense; 0: never */
+    uint64_t told_commit;   /* as the leader: it knows that this is committed */
     uint64_t heard_ms;      /* its last answer to us as the leader; 0: never */
     unsigned rejections;    /* in a row, of what it had acknowledged */
 };
@@ -83,6 +84,8 @@ void peers_send(struct store *s,
                 uint64_t to,
                 enum transport_channel channel,
                 const struct rpc_message *m);
+/* As the leader: tells the followers that more is committed, unless entries just have. */
+void peers_tell_commit(struct store *s);
 /* An RPC_APPEND from the engine: with its entries, in pieces. */
 void peers_send_append(struct store *s, uint64_t to, const struct rpc_append *m);
 

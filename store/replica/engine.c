@@ -50,6 +50,7 @@ struct engine {
     uint64_t heir;
     /* Of the message at hand: what G4 asks for. */
     bool answering;
+    bool quiet; /* nobody waits for an answer to it */
     uint64_t received_term;
 };
 
@@ -238,6 +239,9 @@ static void engine_handle_messages(struct engine *e, const struct raft_update *u
     for (unsigned i = 0; i < update->messages.n; i++) {
         struct raft_message *m = &update->messages.batch[i];
         struct rpc_message out;
+        if (m->type == RAFT_APPEND_ENTRIES_RESULT && e->quiet) {
+            continue;
+        }
         if (m->type == RAFT_APPEND_ENTRIES_RESULT && e->answering) {
             guard_old_term(&e->guards, &m->append_entries_result, e->received_term, term);
         } else if (m->type == RAFT_REQUEST_VOTE_RESULT) {
@@ -673,9 +677,11 @@ void engine_receive(struct engine *e, uint64_t from, const struct rpc_message *i
     }
     if (m.type == RAFT_APPEND_ENTRIES) {
         e->answering = true;
+        e->quiet = in->type == RPC_COMMIT;
         e->received_term = m.append_entries.term;
         engine_receive_entries(e, &m, now_ms);
         e->answering = false;
+        e->quiet = false;
         return;
     }
     if (m.type == RAFT_APPEND_ENTRIES_RESULT && raft_match_index(&e->raft, from, &match) == 0) {

@@ -75,6 +75,14 @@ bool engine_message_in(const struct rpc_message *in,
     memset(ret_message, 0, sizeof *ret_message);
     ret_message->server_id = from;
     ret_message->server_address = "";
+    if (in->type == RPC_COMMIT) {
+        ret_message->type = RAFT_APPEND_ENTRIES;
+        ret_message->append_entries.term = in->commit.term;
+        ret_message->append_entries.prev_log_index = in->commit.index;
+        ret_message->append_entries.prev_log_term = in->commit.index_term;
+        ret_message->append_entries.leader_commit = in->commit.commit;
+        return true;
+    }
     if (in->type == RPC_APPEND) {
         ret_message->type = RAFT_APPEND_ENTRIES;
         message_in_append(&in->append, entries, &ret_message->append_entries);

@@ -89,6 +89,8 @@ static const struct rpc_field FIELDS[][FIELDS_MAX] = {
                        S(RPC_BYTES, bootstrap.configuration, RAFT_CONFIGURATION_MAX)},
     [RPC_BOOTSTRAP_REPLY] = {F(RPC_U64, bootstrap_reply.cluster),
                              F(RPC_STATUS, bootstrap_reply.status)},
+    [RPC_COMMIT] = {F(RPC_NONZERO, commit.term), F(RPC_NONZERO, commit.index),
+                    F(RPC_NONZERO, commit.index_term), F(RPC_U64, commit.commit)},
 };
 #define TYPES (sizeof FIELDS / sizeof *FIELDS)
 

@@ -41,6 +41,9 @@ enum rpc_type {
     /* The first configuration: all that will be part of it promise, then it is written. */
     RPC_BOOTSTRAP = 17,
     RPC_BOOTSTRAP_REPLY = 18,
+    /* An AppendEntries without entries that nobody answers: more is committed. The library tells
+     * that only with the next entries or heartbeat. */
+    RPC_COMMIT = 19,
 };
 
 struct rpc_vote {
@@ -157,6 +160,13 @@ struct rpc_bootstrap_reply {
                         server has a log already */
 };
 
+struct rpc_commit {
+    uint64_t term;
+    uint64_t index; /* the receiver's log is ours up to here */
+    uint64_t index_term;
+    uint64_t commit;
+};
+
 struct rpc_message {
     enum rpc_type type;
     union {
@@ -177,6 +187,7 @@ struct rpc_message {
         struct rpc_change_reply change_reply;
         struct rpc_bootstrap bootstrap;
         struct rpc_bootstrap_reply bootstrap_reply;
+        struct rpc_commit commit;
     };
 };
 
