@@ -4,6 +4,7 @@
 #include "core/base/limit.h"
 #include "core/base/mem.h"
 #include "store/replica/engine_message.h"
+#include "store/seeded.h"
 
 #include <limits.h>
 #include <raft.h>
@@ -521,16 +522,18 @@ enum err engine_snapshot(struct engine *e,
     }
     trailing = trailing < UINT_MAX ? trailing : UINT_MAX;
     uint64_t term = engine_term_of(e, index);
+    const struct engine_change *as =
+        SEEDED_BUG(SEEDED_SNAPSHOT_NEWEST) ? &e->newest : &e->committed;
     *ret_snapshot = (struct journal_snapshot){
         .index = index,
         .term = term,
-        .configuration_index = e->committed.index,
-        .configuration = buf_view(&e->committed.encoded),
+        .configuration_index = as->index,
+        .configuration = buf_view(&as->encoded),
     };
     event.snapshot.metadata = (struct raft_snapshot_metadata){
         .index = index,
         .term = term,
-        .configuration_index = e->committed.index,
+        .configuration_index = as->index,
     };
     enum err err = engine_configuration_decode(ret_snapshot->configuration,
                                                &event.snapshot.metadata.configuration);
@@ -664,6 +667,26 @@ static void engine_receive_entries(struct engine *e, struct raft_message *m, uin
     } while (taken && from < whole.append_entries.n_entries);
 }
 
+/* What libraft 0.15 did: whatever a majority has counts as committed. */
+static void engine_count(struct engine *e)
+{
+    uint64_t through = 0;
+    if (!engine_leads(e)) {
+        return;
+    }
+    for (uint64_t index = raft_commit_index(&e->raft) + 1; index <= e->stored; index++) {
+        unsigned have = 0;
+        for (size_t i = 0; i < e->servers.count; i++) {
+            const struct store_server *s = &e->servers.servers[i];
+            have += s->role == STORE_VOTER && (s->id == e->id || engine_match(e, s->id) >= index);
+        }
+        through = have > members_voters(&e->servers) / 2 ? index : through;
+    }
+    if (through > 0) {
+        e->ops->commit(e->ctx, through);
+    }
+}
+
 void engine_receive(struct engine *e, uint64_t from, const struct rpc_message *in, uint64_t now_ms)
 {
     struct raft_message m;
@@ -692,6 +715,9 @@ void engine_receive(struct engine *e, uint64_t from, const struct rpc_message *i
     event.receive.message = &m;
     engine_check(e, engine_step(e, &event, now_ms), "receive");
     engine_hand_over(e);
+    if (SEEDED_BUG(SEEDED_OLD_TERM)) {
+        engine_count(e);
+    }
 }
 
 /* --- facts ----------------------------------------------------------------------------------- */
