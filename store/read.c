@@ -4,6 +4,7 @@
 #include "core/base/list.h"
 #include "core/base/mem.h"
 #include "core/base/metric.h"
+#include "store/seeded.h"
 
 #include <stdlib.h>
 
@@ -156,6 +157,9 @@ static void reads_end_round(struct store *s)
 static void reads_begin_round(struct store *s)
 {
     struct reads *r = &s->reads;
+    if (SEEDED_BUG(SEEDED_ROUND_REUSED) && r->round_open) {
+        read_move_all(&r->asked, &r->fresh);
+    }
     if (r->round_open || !engine_settled(s->engine)) {
         return;
     }
@@ -320,6 +324,9 @@ bool store_read_now(struct store *s, enum read_mode mode)
     case READ_DEFAULT:
         return atomic_load(&s->alone) || env_real_now_ms() < atomic_load(&s->lease_ms);
     case READ_CONSISTENT:
+        if (SEEDED_BUG(SEEDED_LOCAL_READ)) {
+            return atomic_load(&s->facts.leader);
+        }
         break;
     }
     return atomic_load(&s->alone);

@@ -10,6 +10,8 @@
 
 #define FOUND_US     (SECOND_US / 4)
 #define GOSSIP_US    20000U
+/* A hand-over that is not heard takes an election timeout, a second. */
+#define HANDOVER_US  (SECOND_US * 8 / 10)
 #define ORDER_END_US (30 * SECOND_US)
 
 struct cluster cluster;
@@ -20,7 +22,7 @@ struct task {
     struct store_order order;
     struct server *on;     /* who was asked */
     struct server *target; /* whom it is about; NULL: nobody */
-    uint64_t life;
+    uint64_t begin_us;
     struct mail mail;
     bool over;
 };
@@ -123,6 +125,11 @@ static void task_on_done(struct store_order *o)
     struct task *t = o->ctx;
     world_tell(&t->on->process, "order %u about server %u: %s", (unsigned)o->change,
                t->target != NULL ? t->target->number : 0, err_name(o->status));
+    if (cluster.calm && o->change == STORE_TRANSFER && o->status == OK &&
+        world.now_us - t->begin_us > HANDOVER_US) {
+        world_violate("a hand-over took %llu ms though nothing was in its way",
+                      (unsigned long long)((world.now_us - t->begin_us) / 1000));
+    }
     if (o->status == OK) {
         cluster.carried_out++;
     }
@@ -190,6 +197,9 @@ static struct server *order_target(enum store_change change)
 
 static enum store_change order_choose(void)
 {
+    if (cluster.calm) {
+        return STORE_TRANSFER;
+    }
     static const enum store_change LIKELY[] = {
         STORE_ADD,    STORE_ADD,      STORE_PROMOTE,  STORE_PROMOTE,  STORE_PROMOTE,
         STORE_DEMOTE, STORE_TRANSFER, STORE_TRANSFER, STORE_TRANSFER, STORE_REMOVE,
@@ -222,6 +232,7 @@ static void order_give(void)
     orders.tasks = t;
     t->on = on;
     t->target = target;
+    t->begin_us = world.now_us;
     t->order.done = task_on_done;
     t->order.ctx = t;
     t->order.change = change;
@@ -242,7 +253,7 @@ static void order_next(void *ctx)
         return;
     }
     /* Seldom while another one is under way. */
-    if (orders.current == NULL || dice_below(10) == 0) {
+    if (orders.current == NULL || (!cluster.calm && dice_below(10) == 0)) {
         order_give();
     }
     world_at(world.now_us + dice_skewed(1000, cluster.gap_us), order_next, NULL);

@@ -16,6 +16,7 @@ struct cluster {
     unsigned spares;   /* servers behind them that may be added */
     bool changes;      /* orders are given at all */
     uint64_t gap_us;   /* between two orders, about */
+    bool calm;         /* nothing else happens: a hand-over must be quick */
     uint64_t carried_out;
 };
 

@@ -61,7 +61,61 @@ static bool plan_restrict(struct plan *p, const char *only)
     return true;
 }
 
-bool plan_draw(struct plan *ret_plan, unsigned size, const char *only)
+static enum mood mood_draw(void)
+{
+    uint64_t roll = dice_below(100);
+    return roll < 70   ? MOOD_MIXED
+           : roll < 76 ? MOOD_CALM
+           : roll < 84 ? MOOD_LATE
+           : roll < 92 ? MOOD_SHUFFLE
+                       : MOOD_CHURN;
+}
+
+static void plan_mood(struct plan *p)
+{
+    switch (p->mood) {
+    case MOOD_ANY:
+    case MOOD_MIXED:
+        break;
+    case MOOD_CALM:
+        (void)plan_restrict(p, "changes");
+        p->election_ms = 1000;
+        p->delay_max_us = 2000;
+        p->order_gap_us = SECOND_US;
+        p->loss_ppm = 0;
+        break;
+    case MOOD_LATE:
+        (void)plan_restrict(p, "unordered,cuts,kill,lag");
+        p->election_ms = 1000;
+        p->delay_max_us = dice_between(SECOND_US / 4, 3 * SECOND_US);
+        p->loss_ppm = dice_below(50000);
+        p->repeat_ppm = 300000;
+        p->writeback = 2;
+        p->log_trailing = dice_below(3);
+        p->disk_total = KIB(16);
+        p->duration_us = 20 * SECOND_US;
+        break;
+    case MOOD_SHUFFLE:
+        (void)plan_restrict(p, "changes,cuts,kill");
+        p->order_gap_us = dice_between(20000, SECOND_US / 2);
+        p->gap_us = dice_between(50000, SECOND_US / 2);
+        p->clients = 8;
+        p->pause_us = 1000;
+        p->loss_ppm = 0;
+        break;
+    case MOOD_CHURN:
+        (void)plan_restrict(p, "cuts,kill,power");
+        p->election_ms = 200;
+        p->gap_us = dice_between(50000, SECOND_US / 2);
+        p->delay_max_us = dice_between(1000, 50000);
+        p->clients = 8;
+        p->pause_us = 1000;
+        p->loss_ppm = 0;
+        break;
+    }
+}
+
+bool plan_draw(struct plan *ret_plan, unsigned size, const char *only, enum mood mood)
 {
     static const unsigned SIZES[] = {1, 3, 3, 3, 5, 5, 7};
     struct plan p = {
@@ -101,8 +155,13 @@ bool plan_draw(struct plan *ret_plan, unsigned size, const char *only)
         p.loss_ppm = p.unordered ? dice_skewed(100, 200000) : dice_skewed(10, 2000);
         p.repeat_ppm = dice_skewed(100, 100000);
     }
+    p.mood = mood != MOOD_ANY ? mood : only != NULL ? MOOD_MIXED : mood_draw();
+    plan_mood(&p);
     /* A damaged disk takes a server away for good: then nobody else may go. */
     p.changes = p.changes && !p.flips && p.servers > 1;
+    if (p.servers > 2 && !p.changes && !p.flips && plan_some(30)) {
+        p.absent = (unsigned)dice_between(1, p.servers);
+    }
     *ret_plan = p;
     return known;
 }
@@ -430,6 +489,17 @@ void faults_open(const struct plan *plan)
     world_at(world.now_us + dice_below(SECOND_US), fault_next, NULL);
 }
 
+/* All that belong to it know it: until then none may be missing. */
+static bool faults_founded(void)
+{
+    for (unsigned i = 1; i <= faults.plan.servers; i++) {
+        if (!servers[i].joined) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void faults_heal(void)
 {
     faults.healed = true;
@@ -438,6 +508,12 @@ void faults_heal(void)
     for (unsigned i = 1; i <= SERVERS_MAX; i++) {
         struct server *s = &servers[i];
         if (!s->used || s->removed) {
+            continue;
+        }
+        if (i == faults.plan.absent && faults_founded()) {
+            world_tell(&s->process, "stays away");
+            s->removed = true;
+            server_crash(s, false);
             continue;
         }
         fault_full_end(s);

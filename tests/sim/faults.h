@@ -9,7 +9,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What a run is good for finding; MOOD_ANY leaves it to the dice. */
+enum mood {
+    MOOD_ANY,
+    MOOD_MIXED,   /* some of all faults */
+    MOOD_CALM,    /* none, but hand-overs, which must then be quick */
+    MOOD_LATE,    /* messages seconds late and often twice, logs that are cut at once */
+    MOOD_SHUFFLE, /* one change of the servers after the other, links cut */
+    MOOD_CHURN,   /* leaders live for a moment */
+};
+
 struct plan {
+    enum mood mood;
+    unsigned absent; /* this server stays away in the end; 0: all come back */
     unsigned servers;
     unsigned clients;
     unsigned keys;
@@ -48,7 +60,7 @@ struct plan {
 
 /* `size`: so many servers; 0: as the dice say. `only`: of the faults just those that it names
  * ("kill,cuts", "" for none); NULL: all may be. False if it names one that there is not. */
-bool plan_draw(struct plan *ret_plan, unsigned size, const char *only);
+bool plan_draw(struct plan *ret_plan, unsigned size, const char *only, enum mood mood);
 /* From now on until faults_heal(). */
 void faults_open(const struct plan *plan);
 /* Everything works again, and all servers run. */

@@ -37,6 +37,10 @@ static void schedule_begin(const struct plan *plan)
         struct server *s = &servers[i];
         s->options.election_ms = plan->election_ms;
         s->options.log_trailing = plan->log_trailing;
+        if (plan->mood == MOOD_LATE && i % 2 == 1) {
+            /* It still has what the others have cut. */
+            s->options.log_trailing = 10240;
+        }
         disks[i].total = plan->disk_total;
         disks[i].writeback = plan->writeback;
         s->options.start = plan->servers > 1 ? STORE_WAIT : STORE_ALONE;
@@ -46,6 +50,7 @@ static void schedule_begin(const struct plan *plan)
         }
     }
     cluster_open(plan->servers, plan->spares, plan->changes, plan->order_gap_us);
+    cluster.calm = plan->mood == MOOD_CALM;
     clients_open(plan->clients, plan->keys, plan->pause_us, plan->prefixes);
 }
 
@@ -123,7 +128,7 @@ void schedule_run(const struct schedule *s, struct verdict *ret_verdict)
     wire_open();
     check_open();
     memset(&check_counts, 0, sizeof check_counts);
-    CHECK(plan_draw(&plan, s->servers, s->faults));
+    CHECK(plan_draw(&plan, s->servers, s->faults, s->mood));
     world_tell(NULL, "seed %llu: %u servers, %u clients, %u keys, %llu s",
                (unsigned long long)s->seed, plan.servers, plan.clients, plan.keys,
                (unsigned long long)(plan.duration_us / SECOND_US));

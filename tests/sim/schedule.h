@@ -5,6 +5,8 @@
 #ifndef TESTS_SIM_SCHEDULE_H
 #define TESTS_SIM_SCHEDULE_H
 
+#include "tests/sim/faults.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -12,6 +14,7 @@ struct schedule {
     uint64_t seed;
     unsigned servers;   /* 0: as the seed says */
     const char *faults; /* plan_draw(); NULL: all */
+    enum mood mood;
     bool verbose;
 };
 
