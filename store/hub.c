@@ -169,6 +169,9 @@ static void hub_notice_leader(struct store *s)
         for (size_t i = 0; i < PEERS_MAX; i++) {
             s->peers[i].heard_ms = 0;
         }
+    } else if (!leads && leader == 0 && s->leader != 0) {
+        log_line(LOG_RAFT_LEADERLESS, "term=%llu before=%016llx", (unsigned long long)term,
+                 (unsigned long long)s->leader);
     } else if (!leads && leader != s->leader) {
         log_line(LOG_RAFT_FOLLOWER, "term=%llu leader=%016llx", (unsigned long long)term,
                  (unsigned long long)leader);
