@@ -30,7 +30,7 @@ static void disk_note_slow(struct store *s, uint64_t begin_us, const char *what)
     uint64_t took_ms = (env_real_now_us() - begin_us) / 1000;
     uint64_t now_ms = env_real_now_ms();
     if (took_ms >= DISK_SLOW_MS && now_ms >= s->group.slow_quiet_ms) {
-        s->group.slow_quiet_ms = now_ms + DISK_SLOW_QUIET_MS;
+        s->group.slow_quiet_ms = now_ms + DISK_QUIET_MS;
         log_line(LOG_STORE_SLOW, "dir=%s what=%s ms=%llu", s->dir.path, what,
                  (unsigned long long)took_ms);
     }

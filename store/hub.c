@@ -174,6 +174,9 @@ static void hub_notice_leader(struct store *s)
             s->peers[i].heard_ms = 0;
             s->peers[i].told_commit = 0;
         }
+    } else if (!leads && leader == 0 && s->leader != 0) {
+        log_line(LOG_RAFT_LEADERLESS, "term=%llu before=%016llx", (unsigned long long)term,
+                 (unsigned long long)s->leader);
     } else if (!leads && leader != s->leader) {
         log_line(LOG_RAFT_FOLLOWER, "term=%llu leader=%016llx", (unsigned long long)term,
                  (unsigned long long)leader);

@@ -1,7 +1,9 @@
 #include "store/rocks.h"
 
 #include "core/base/check.h"
+#include "core/base/env.h"
 #include "core/base/limit.h"
+#include "core/base/log.h"
 #include "core/base/mem.h"
 
 #include <rocksdb/c.h>
@@ -88,10 +90,26 @@ static enum err rocks_err_of(const char *text)
     return ERR_IO;
 }
 
+/* A damaged block is met by whoever happens to read it, and only here it is known which file it is
+ * in: the operator is told at once, though not for each reader. */
+static void rocks_note_corrupt(const char *text)
+{
+    static _Atomic uint64_t quiet_until_ms;
+    uint64_t now_ms = env_real_now_ms();
+    uint64_t until_ms = atomic_load(&quiet_until_ms);
+    if (now_ms >= until_ms &&
+        atomic_compare_exchange_strong(&quiet_until_ms, &until_ms, now_ms + DISK_QUIET_MS)) {
+        log_line(LOG_STORE_CORRUPT, "error=\"%s\"", text);
+    }
+}
+
 /* Consumes the library's text. */
 static enum err rocks_failed(char *text, struct reason *why)
 {
     enum err e = rocks_err_of(text);
+    if (e == ERR_CORRUPT) {
+        rocks_note_corrupt(text);
+    }
     if (why != NULL) {
         reason_set(why, "%s", text);
     }

@@ -423,7 +423,9 @@ static enum err outlet_check(struct stream *s,
             reason_set(why, "the subscription is over");
             return ERR_NOT_FOUND;
         }
-        bool alien = sub->from_epoch.len > 0 && !bytes_equal(sub->from_epoch, bytes_of(s->epoch));
+        /* Without an epoch of its own it is told not_ready instead. */
+        bool alien = s->epoch[0] != '\0' && sub->from_epoch.len > 0 &&
+                     !bytes_equal(sub->from_epoch, bytes_of(s->epoch));
         bool old = sub->has_from && sub->from_index > 0 && sub->from_index < stream_oldest(s);
         if ((alien || old) && options->format == OUTLET_NDJSON && !sub->compacted_snapshot) {
             reason_set(why,

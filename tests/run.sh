@@ -134,7 +134,8 @@ kind_kill() {
 kind_cluster() {
     need_build build herald tests/sim/linearize || return
     if [ -n "${1:-}" ]; then
-        mixes=kill,pause,process,partition,one-way,network,clock,full,power,disk,flip,all
+        mixes=kill,pause,process,partition,one-way,network,clock,full,power,disk,flip,members
+        mixes=$mixes,snapshot,all
         script build 86400 tests/cluster/fire.py "$1" "${2:-120}" --servers 3,5 --ledger \
             --verbose --fault $mixes,everything
     else

@@ -211,19 +211,17 @@ static void answer_begin(struct answer_outlet *a)
 {
     struct request *r = a->request;
     struct api *api = api_of(r);
-    struct store_facts facts;
+    const struct view *v = store_reader_view(api->reader);
     if (a->begun) {
         return;
     }
     a->begun = true;
-    store_facts_get(api->store, &facts);
     reply_header(r, "Cache-Control", "no-store");
     reply_header(r, "X-Accel-Buffering", "no");
-    if (facts.cluster != 0) {
-        reply_header(r, "X-Herald-Epoch", "%s", facts.epoch);
+    if (view_epoch(v) != 0) {
+        reply_header(r, "X-Herald-Epoch", "%016llx", (unsigned long long)view_epoch(v));
     }
-    reply_header(r, "X-Herald-Index", "%llu",
-                 (unsigned long long)view_index(store_reader_view(api->reader)));
+    reply_header(r, "X-Herald-Index", "%llu", (unsigned long long)view_index(v));
     reply_stream_begin(r, 200, a->content_type, &ANSWER);
 }
 

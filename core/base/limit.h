@@ -129,10 +129,11 @@
 #define DISK_LOOK_MS         1000U
 /* How long after a log write that found no room it is tried again. */
 #define DISK_RETRY_MS        200U
-/* A synced write that takes longer is worth a line of the log, though not more often than that: at
- * an election timeout the cluster cannot elect anybody for it. */
+/* A synced write that takes longer is worth a line of the log: at an election timeout nobody can be
+ * elected for it. */
 #define DISK_SLOW_MS         500U
-#define DISK_SLOW_QUIET_MS   10000U
+/* Of a slow disk, and of damaged data, one line in so long. */
+#define DISK_QUIET_MS        10000U
 /* The state is made durable after so many bytes of commands (a 16th of the disk at most), or so
  * long after the first command that is not. */
 #define STATE_FLUSH_BYTES    MIB(64)

@@ -59,8 +59,9 @@ static void out_log_lost(struct out *o, uint64_t now_ms, const char *reason)
     if (now_ms - o->up_ms < TRANSPORT_RETRY_MAX_MS) {
         o->quiet_until_ms = now_ms + TRANSPORT_QUIET_MS;
     }
-    log_line(LOG_PEER_LOST, "server=%016" PRIx64 " address=%s channel=%s reason=\"%s\"",
-             o->peer->id, o->peer->address, out_channel_name(o), reason);
+    log_line(o->channel == TRANSPORT_CONTROL ? LOG_PEER_LOST : LOG_PEER_LOST_BULK,
+             "server=%016" PRIx64 " address=%s channel=%s reason=\"%s\"", o->peer->id,
+             o->peer->address, out_channel_name(o), reason);
 }
 
 /* From any state to WAITING, without a timer. No reason: that was our own wish. */
@@ -191,8 +192,9 @@ static void out_up(struct out *o)
     out_mark_dirty(o);
     out_news(o);
     if (o->up_ms >= o->quiet_until_ms) {
-        log_line(LOG_PEER_CONNECTED, "server=%016" PRIx64 " address=%s channel=%s", o->peer->id,
-                 o->peer->address, out_channel_name(o));
+        log_line(o->channel == TRANSPORT_CONTROL ? LOG_PEER_CONNECTED : LOG_PEER_CONNECTED_BULK,
+                 "server=%016" PRIx64 " address=%s channel=%s", o->peer->id, o->peer->address,
+                 out_channel_name(o));
     }
 }
 

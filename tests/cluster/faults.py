@@ -12,6 +12,7 @@ from typing import NamedTuple
 import herald
 import machine
 from report import Fail
+from watchers import replay
 
 HOUR = 3600
 REJOIN_S = 60.0
@@ -256,7 +257,9 @@ def flip(scene):
         n.start()
         if survives(n):
             return
-        scene.refusals.append((at, n.log().strip().splitlines()[-1:]))
+        said = [line for line in n.log().splitlines() if "corrupt" in line][-1:]
+        scene.refusals.append((at, said or n.log().strip().splitlines()[-1:]))
+        n.kill()
         n.wipe()
         n.start()
         # Its old self cannot vote any more: until it is replaced one more loss may be one too many.
@@ -266,6 +269,25 @@ def flip(scene):
 
 
 def survives(node):
+    """Whether the server starts, and can read all that it has."""
+    return starts(node) and reads_all(node)
+
+
+def reads_all(node):
+    """A damaged table file is noticed by whoever reads it: an error, never another value."""
+    try:
+        r = node.get("/v1/kv/?recurse&stale", timeout=REJOIN_S)
+        if r.status not in (200, 404):
+            return False
+        replay(node, r.index())
+        return True
+    except Fail as e:
+        if "internal" not in str(e):
+            raise
+        return False
+
+
+def starts(node):
     """Waits until the server answers, or has ended."""
     def decided():
         if not node.running():

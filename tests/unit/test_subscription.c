@@ -255,6 +255,28 @@ Test(subscription, keeps_the_compaction_edges)
     tap_free(t);
 }
 
+/* A server that was never part of a cluster is empty: nobody may take that for the state. */
+Test(subscription, without_an_epoch_nothing_is_told)
+{
+    static const char *const ASKS[] = {"index=1&epoch=beef", "index=0", "snapshot", "index=7"};
+    w.epoch = "";
+    for (size_t i = 0; i < sizeof ASKS / sizeof ASKS[0]; i++) {
+        for (int format = OUTLET_WEBSOCKET; format <= OUTLET_NDJSON; format++) {
+            struct tap *t = tap_open(&w, (enum outlet_format)format, ASKS[i]);
+            if (format == OUTLET_WEBSOCKET) {
+                json_t *welcome = tap_expect_type(t, "welcome");
+                cr_assert_null(json_object_get(welcome, "epoch"));
+            }
+            if (format != OUTLET_SSE) {
+                json_t *m = tap_expect_type(t, "error");
+                cr_assert_str_eq(json_text_of(m, "code"), "not_ready");
+                cr_assert(json_is_true(json_object_get(m, "retry")));
+            }
+            tap_free(t);
+        }
+    }
+}
+
 Test(subscription, another_epoch_is_compacted)
 {
     world_put(&w, "a", "1");
