@@ -314,16 +314,21 @@ def a_peers_json_at_the_first_start_is_ignored():
 
 # --- told to leave ---------------------------------------------------------------------------
 
+def told_to_leave(nodes):
+    """TERM to all at one time; their exit codes."""
+    for n in nodes:
+        n.expected = False
+        n.process.terminate()
+    return [n.process.wait(60 * herald.SLOW) for n in nodes]
+
+
 @R.test
 def all_are_told_to_leave_at_once():
     """Five TERM at one time: the voters become fewer one at a time, and all come back."""
     with cluster(5) as c:
         write(c.nodes[0], "k", "1")
-        for n in c.nodes:
-            n.process.terminate()
         began = time.monotonic()
-        codes = [n.stop(60) for n in c.nodes]
-        equal(codes, [0] * 5, "exit codes")
+        equal(told_to_leave(c.nodes), [0] * 5, "exit codes")
         R.note("all five had left after %.1f s" % (time.monotonic() - began))
         left = sum("voters_changed=true" in n.log() for n in c.nodes)
         R.note("%d of them gave their vote back" % left)
@@ -339,9 +344,7 @@ def the_last_two_are_a_cluster():
     """Three of five leave at once; the two that stay go on."""
     with cluster(5) as c:
         write(c.nodes[0], "k", "1")
-        for n in c.nodes[2:]:
-            n.process.terminate()
-        equal([n.stop(60) for n in c.nodes[2:]], [0] * 3, "exit codes")
+        equal(told_to_leave(c.nodes[2:]), [0] * 3, "exit codes")
         wait_voters(c.nodes[0], c.nodes[:2])
         write(c.nodes[1], "k", "2")
 
