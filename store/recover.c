@@ -79,47 +79,29 @@ static enum err recover_check(struct store *s, struct store_servers *servers, st
     return OK;
 }
 
-/* --- from where on --------------------------------------------------------------------------- */
-
-/* The state is at some index that was committed, and durable there. */
-static enum err recover_base(struct store *s, struct reason *why)
-{
-    const struct journal_facts *facts = journal_facts(s->journal);
-    enum err e = OK;
-    if (state_applied(s->state) == 0) {
-        /* Nothing was flushed yet. The first entry is the same on all (found.c). */
-        CHECK(facts->first == 1);
-        e = state_skip(s->state, 1, why);
-        e = e == OK ? state_flush(s->state, why) : e;
-    }
-    if (e == OK && state_applied(s->state) < facts->snapshot.index) {
-        reason_set(why, "%s: the state is at entry %llu, though the log says %llu", s->dir.path,
-                   (unsigned long long)state_applied(s->state),
-                   (unsigned long long)facts->snapshot.index);
-        e = ERR_CORRUPT;
-    }
-    return e;
-}
+/* --- in the log ------------------------------------------------------------------------------ */
 
 static enum err
 recover_write(struct store *s, const struct store_servers *servers, struct reason *why)
 {
     const struct journal_facts *facts = journal_facts(s->journal);
     uint64_t index = state_applied(s->state);
-    struct journal_snapshot snapshot = {
-        .index = index,
-        .term = index == facts->snapshot.index ? facts->snapshot.term
-                                               : facts->entries[index - facts->first].term,
-        .configuration_index = index,
-    };
+    if (index < facts->snapshot.index) {
+        reason_set(why, "%s: the state is at entry %llu, though the log says %llu", s->dir.path,
+                   (unsigned long long)index, (unsigned long long)facts->snapshot.index);
+        return ERR_CORRUPT;
+    }
+    struct journal_snapshot snapshot = {.index = index, .configuration_index = index};
+    if (index == facts->snapshot.index) {
+        snapshot.term = facts->snapshot.term;
+    } else if (index > 0) {
+        snapshot.term = facts->entries[index - facts->first].term;
+    }
     struct buf encoded;
     buf_init(&encoded, RAFT_CONFIGURATION_MAX);
     enum err e = members_encode(servers, &encoded);
     snapshot.configuration = buf_view(&encoded);
-    /* Whoever has none of the log is to get the state and its configuration, not the first entry.
-     */
-    uint64_t first_kept = facts->first > 2 ? facts->first : 2;
-    e = e == OK ? journal_recover(s->journal, &snapshot, first_kept, why) : e;
+    e = e == OK ? journal_recover(s->journal, &snapshot, why) : e;
     buf_close(&encoded);
     return e;
 }
@@ -141,7 +123,6 @@ enum err recover_servers(struct store *s, const struct store_recovery *recovery,
         }
     }
     e = e == OK ? recover_check(s, &servers, why) : e;
-    e = e == OK ? recover_base(s, why) : e;
     e = e == OK ? recover_write(s, &servers, why) : e;
     e = e == OK ? recovery->done(recovery->ctx, why) : e;
     if (e == OK) {

@@ -111,7 +111,7 @@ static bool servers_caught_up(struct store *s, uint64_t id)
 {
     const struct peer *peer = peers_find(s, id);
     uint64_t match = engine_match(s->engine, id);
-    return match + SERVERS_TRAIL_MAX >= engine_last(s->engine) && peer != NULL &&
+    return match > 0 && match + SERVERS_TRAIL_MAX >= engine_last(s->engine) && peer != NULL &&
            peer->heard_ms != 0 && hub_now_ms(s) - peer->heard_ms < s->election_ms;
 }
 

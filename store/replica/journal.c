@@ -552,25 +552,12 @@ enum err journal_cut_head(struct journal *j,
     return e;
 }
 
-enum err journal_recover(struct journal *j,
-                         const struct journal_snapshot *snapshot,
-                         uint64_t first_kept,
-                         struct reason *why)
+/* Whatever the log says of the servers from `first` on is forgotten. */
+static void journal_stage_barriers(struct journal *j, uint64_t first)
 {
     static const char NOTHING[8] = {0};
-    struct journal_key begin;
-    struct journal_key end;
-    uint64_t first = j->facts.first;
-    CHECK(j->entries != NULL || j->facts.last < first);
-    CHECK(snapshot->index > 0 && snapshot->index <= j->facts.last);
-    CHECK(first_kept >= first && first_kept <= snapshot->index + 1);
-    journal_stage_snapshot(j, snapshot);
-    if (first < first_kept) {
-        rocks_batch_delete_range(j->batch, journal_key(&begin, first),
-                                 journal_key(&end, first_kept));
-    }
-    for (uint64_t i = first_kept; i <= j->facts.last; i++) {
-        const struct journal_entry *entry = &j->facts.entries[i - first];
+    for (uint64_t i = first; i <= j->facts.last; i++) {
+        const struct journal_entry *entry = &j->facts.entries[i - j->facts.first];
         if (entry->type == JOURNAL_CONFIGURATION) {
             struct journal_entry barrier = {
                 .term = entry->term,
@@ -580,6 +567,26 @@ enum err journal_recover(struct journal *j,
             journal_stage_entry(j, i, &barrier);
         }
     }
+}
+
+enum err
+journal_recover(struct journal *j, const struct journal_snapshot *snapshot, struct reason *why)
+{
+    uint64_t first = j->facts.first;
+    CHECK(j->facts.last > 0 && (j->entries != NULL || j->facts.last < first));
+    if (first == 1) {
+        struct journal_entry entry = {
+            .term = j->facts.entries[0].term,
+            .type = JOURNAL_CONFIGURATION,
+            .data = snapshot->configuration,
+        };
+        journal_stage_entry(j, 1, &entry);
+        rocks_batch_delete(j->batch, BYTES("s"));
+    } else {
+        CHECK(snapshot->index + 1 >= first && snapshot->index <= j->facts.last);
+        journal_stage_snapshot(j, snapshot);
+    }
+    journal_stage_barriers(j, first == 1 ? 2 : first);
     enum err e = journal_write(j, why);
     if (e != OK) {
         return e;

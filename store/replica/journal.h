@@ -80,12 +80,11 @@ enum err journal_bootstrap(struct journal *j,
                            struct bytes configuration,
                            struct reason *why) ERR_MUST_USE;
 
-/* The servers of `snapshot` take the place of those that the log names: records it, forgets the
- * entries before `first_kept`, and makes barriers of the configurations in the rest. All or
- * nothing; the facts follow. Only before the facts are forgotten. */
+/* The servers of `snapshot` take the place of those that the log names: all other configurations in
+ * it become barriers. A log that begins at entry 1 has the new one there, and no snapshot; another
+ * has this snapshot. All or nothing; the facts follow. Only before the facts are forgotten. */
 enum err journal_recover(struct journal *j,
                          const struct journal_snapshot *snapshot,
-                         uint64_t first_kept,
                          struct reason *why) ERR_MUST_USE;
 
 /* Where the state is: datadir_state(). */

@@ -114,6 +114,53 @@ Test(recover, a_single_survivor_goes_on)
     nodes_end();
 }
 
+/* The same with a log that does not reach back to its first entry; newcomers get the state. */
+Test(recover, a_cut_log_is_recovered)
+{
+    static char value[32768];
+    const unsigned left[] = {0, 1};
+    memset(value, 'x', sizeof value - 1);
+    node_setup(3);
+    for (unsigned i = 0; i < 3; i++) {
+        node_close(i);
+        nodes[i].trailing = 4;
+        node_open(i);
+    }
+    nodes_meet(0, 1);
+    nodes_meet(0, 2);
+    nodes_meet(1, 2);
+    nodes_found(3);
+    must_put(0, "a", "1");
+    for (unsigned i = 0; i < 2; i++) {
+        struct store_facts facts = {0};
+        for (unsigned n = 0; n < 4000 && facts.snapshot_index < 20; n++) {
+            char key[32];
+            snprintf(key, sizeof key, "k/%u", n % 50);
+            must_put(0, key, value);
+            store_facts_get(nodes[i].store, &facts);
+        }
+        cr_assert_geq(facts.snapshot_index, 20, "the log was cut");
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        node_close(i);
+    }
+    struct store_recovery r = recovery_of(left, 2);
+    nodes_recover(&r, left, 2);
+    must_put(1, "b", "2");
+    snprintf(nodes[3].dir, sizeof nodes[3].dir, "%s/new", scratch);
+    snprintf(nodes[3].id, sizeof nodes[3].id, "00000009-0000-4000-8000-000000000009");
+    nodes[3].trailing = LOG_TRAILING_DEFAULT;
+    node_open(3);
+    nodes_meet(0, 3);
+    nodes_meet(1, 3);
+    cr_assert_eq(order(1, about(3, STORE_ADD)).status, OK);
+    cr_assert_eq(order(1, about(3, STORE_PROMOTE)).status, OK);
+    expect(3, READ_CONSISTENT, "b", "2");
+    expect(3, READ_STALE, "a", "1");
+    cr_assert_eq(order(0, (struct store_order){.change = STORE_LIST}).servers.count, 3);
+    nodes_end();
+}
+
 /* Named by their addresses alone, servers are who the log says they are. */
 Test(recover, recovery_knows_servers_by_address)
 {
