@@ -7,7 +7,8 @@
  * Owner    an order's memory is the caller's until `done`; what `done` finds in `members` goes with
  *          members_order_close().
  * Errors   as said at each function and order.
- * Threads  members_order() from any loop; all else the main loop's.
+ * Threads  members_order() from any loop, members_leaderless() from any thread; all else the main
+ *          loop's.
  */
 #ifndef CORE_AGENT_MEMBERS_H
 #define CORE_AGENT_MEMBERS_H
@@ -46,6 +47,10 @@ struct gossip *members_gossip(const struct members *m);
 /* Another server's HTTP address, as it told by its tag; false if none is known. */
 #define MEMBERS_HINT_LEN 128
 bool members_hint(const struct members *m, char ret_address[MEMBERS_HINT_LEN]);
+
+/* While nobody has led for QUORUM_PATIENCE_MS: how many voters there are, and how many of them can
+ * be reached. False: somebody leads, or did lately. Any thread. */
+bool members_leaderless(const struct members *m, unsigned *ret_voters, unsigned *ret_reachable);
 
 /* Out of the voters, then out of the gossip, then the drain time for those who still ask; `done`
  * comes once. Asked again, it is the same good-bye. */

@@ -58,9 +58,10 @@ struct members {
     /* without a leader */
     struct timer quorum_timer;
     struct store_order count;
-    bool counting;          /* `count` is under way */
-    uint64_t leaderless_ms; /* since then; 0: there is a leader, or no cluster */
-    uint64_t said_ms;       /* when it was said last; 0: not yet */
+    bool counting;           /* `count` is under way */
+    uint64_t leaderless_ms;  /* since then; 0: there is a leader, or no cluster */
+    _Atomic uint32_t quorum; /* any thread: voters << 16 | reachable ones; 0: somebody leads */
+    uint64_t said_ms;        /* when it was said last; 0: not yet */
 };
 
 static inline struct env *members_env(const struct members *m)

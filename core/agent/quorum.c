@@ -5,6 +5,7 @@
 #include "core/base/limit.h"
 #include "core/base/log.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,7 +21,7 @@ static bool quorum_reachable(const struct members *m, const struct store_server 
     return server->self;
 }
 
-static void quorum_say(const struct members *m, const struct store_servers *servers)
+static void quorum_say(struct members *m, const struct store_servers *servers)
 {
     const char *data_dir = m->options.config->data_dir;
     uint64_t now_ms = env_now_ms(members_env(m));
@@ -32,6 +33,7 @@ static void quorum_say(const struct members *m, const struct store_servers *serv
         reachable += server->role == STORE_VOTER && quorum_reachable(m, server);
     }
     unsigned needed = voters / 2 + 1;
+    atomic_store(&m->quorum, voters << 16 | reachable);
     unsigned long long for_s = (now_ms - m->leaderless_ms) / 1000;
     if (reachable >= needed) {
         log_line(LOG_QUORUM_NO_LEADER,
@@ -70,6 +72,7 @@ static void quorum_on_timer(struct timer *t)
     struct store_facts facts;
     store_facts_get(m->options.store, &facts);
     if (!facts.bootstrapped || facts.known_leader || m->leave != LEAVE_STAYING) {
+        atomic_store(&m->quorum, 0);
         m->leaderless_ms = 0;
         m->said_ms = 0;
         quorum_rest(m);
@@ -90,6 +93,14 @@ static void quorum_on_timer(struct timer *t)
         .change = STORE_LIST,
     };
     store_order(m->options.store, m->options.loop, &m->count);
+}
+
+bool members_leaderless(const struct members *m, unsigned *ret_voters, unsigned *ret_reachable)
+{
+    uint32_t quorum = atomic_load(&m->quorum);
+    *ret_voters = quorum >> 16;
+    *ret_reachable = quorum & 0xffff;
+    return quorum != 0;
 }
 
 void quorum_open(struct members *m)

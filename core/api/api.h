@@ -45,6 +45,9 @@ void api_read_ready(struct request *r,
                     const struct read_options *options,
                     void (*ready)(struct request *r));
 
+/* As reply_err(), and of a missing leader with what is known about it. */
+void api_reply_err(struct request *r, enum err e);
+
 /* X-Consul-Index (never 0), X-Consul-Knownleader, X-Consul-Lastcontact. */
 void api_meta_headers(struct request *r, uint64_t index);
 

@@ -75,7 +75,7 @@ static void kv_write_done(struct proposal *p)
     } else if (status == ERR_CONFLICT) {
         reply_bytes(r, 200, "application/json", BYTES("false"));
     } else {
-        reply_err(r, status);
+        api_reply_err(r, status);
     }
 }
 

@@ -28,7 +28,7 @@ static void raft_configuration(struct request *r, const struct world *w)
 {
     struct bytes value;
     if (!w->facts.known_leader && !request_arg(r, "stale", &value)) {
-        reply_err(r, ERR_NOT_LEADER);
+        api_reply_err(r, ERR_NOT_LEADER);
         return;
     }
     json_t *servers = json_array();

@@ -1,4 +1,5 @@
 #include "core/api/api.h"
+#include "core/agent/members.h"
 #include "core/base/check.h"
 #include "core/base/limit.h"
 #include "core/base/mem.h"
@@ -93,6 +94,20 @@ bool api_read_options(struct request *r, struct read_options *ret_options)
     return true;
 }
 
+void api_reply_err(struct request *r, enum err e)
+{
+    unsigned voters = 0;
+    unsigned reachable = 0;
+    if (e == ERR_NOT_LEADER && members_leaderless(api_of(r)->members, &voters, &reachable)) {
+        reply_text(r, err_http_status(e),
+                   "%s: %u of %u voters can be reached, %u are needed; this server's log says what "
+                   "to do",
+                   err_text(e), reachable, voters, voters / 2 + 1);
+    } else {
+        reply_err(r, e);
+    }
+}
+
 void api_meta_headers(struct request *r, uint64_t index)
 {
     struct store_facts facts;
@@ -175,7 +190,7 @@ static void read_refuse(struct request *r, const struct asking *a)
     } else if (a->read.status == ERR_TIMEOUT) {
         reply_text(r, 500, "the leader did not answer in time");
     } else {
-        reply_err(r, a->read.status);
+        api_reply_err(r, a->read.status);
     }
 }
 

@@ -239,6 +239,7 @@ def quorum_lost_to_a_single_survivor():
         check("peers.info" in a.log(), "it does not say what to do")
         r = a.put("/v1/kv/k", b"lost?")
         equal(r.status, 500, "a write without a leader")
+        check("1 of 3 voters can be reached, 2 are needed" in r.text(), "it says %s", r.text())
         check(a.has("k", "1"), "a stale read fails")
         with open(raft_file(a, "peers.info"), encoding="utf-8") as f:
             check("peers.json" in f.read(), "peers.info does not explain")
