@@ -1,5 +1,5 @@
-#include "core/api/api.h"
 #include "core/agent/members.h"
+#include "core/api/api.h"
 #include "core/base/check.h"
 #include "core/base/limit.h"
 #include "core/base/mem.h"
