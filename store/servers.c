@@ -120,11 +120,13 @@ static bool servers_caught_up(struct store *s, uint64_t id)
 static bool servers_healthy(struct store *s, const struct store_servers *servers)
 {
     unsigned heard = 0;
+    uint64_t known = engine_servers(s->engine)->configuration_index;
     for (size_t i = 0; i < servers->count; i++) {
         const struct store_server *server = &servers->servers[i];
         const struct peer *peer = peers_find(s, server->id);
-        bool lately =
-            peer != NULL && peer->heard_ms != 0 && hub_now_ms(s) - peer->heard_ms < s->election_ms;
+        bool lately = peer != NULL && peer->heard_ms != 0 &&
+                      hub_now_ms(s) - peer->heard_ms < s->election_ms &&
+                      engine_match(s->engine, server->id) >= known;
         heard += server->role == STORE_VOTER && (server->id == s->id || lately);
     }
     return heard > members_voters(servers) / 2;
