@@ -115,8 +115,9 @@ static bool servers_caught_up(struct store *s, uint64_t id)
            peer->heard_ms != 0 && hub_now_ms(s) - peer->heard_ms < s->election_ms;
 }
 
-/* Whether a majority of its voters has been heard lately: a configuration without one could never
- * be changed back. */
+/* Whether a majority of its voters has been heard lately and knows the newest configuration: one
+ * without could never be changed back, since the library lets only those vote who know that they
+ * may. */
 static bool servers_healthy(struct store *s, const struct store_servers *servers)
 {
     unsigned heard = 0;
