@@ -66,8 +66,7 @@ uint64_t engine_configuration(const struct engine *e, struct bytes *ret_encoded)
     return e->committed.index;
 }
 
-uint64_t
-engine_configuration_at(const struct engine *e, uint64_t index, struct bytes *ret_encoded)
+uint64_t engine_configuration_at(const struct engine *e, uint64_t index, struct bytes *ret_encoded)
 {
     const struct engine_change *c = e->newest.index <= index ? &e->newest : &e->committed;
     if (c->index > index) {
