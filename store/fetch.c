@@ -106,7 +106,7 @@ static struct fetch_given *fetch_give(struct store *s, uint64_t peer)
     g->reader = snapshot_reader_new(s->state);
     g->index = s->applied;
     g->index_term = engine_term_of(s->engine, s->applied);
-    g->configuration_index = engine_configuration(s->engine, &configuration);
+    g->configuration_index = engine_configuration_at(s->engine, s->applied, &configuration);
     buf_clear(&g->configuration);
     buf_put(&g->configuration, configuration);
     while (g->token == 0) {
@@ -127,8 +127,8 @@ void fetch_on_fetch(struct store *s, uint64_t from, const struct rpc_fetch *m)
             fetch_reply(s, from, m->token, m->number, ERR_NOT_FOUND);
             return;
         }
-    } else if (engine_leads(s->engine) && s->applied == s->commit && s->applied > 0 &&
-               s->applied >= engine_configuration(s->engine, &(struct bytes){0})) {
+    } else if (engine_leads(s->engine) && s->applied == s->commit &&
+               engine_configuration_at(s->engine, s->applied, &(struct bytes){0}) > 0) {
         /* Also before it has settled, which it may not be able to without the one who asks. */
         g = fetch_give(s, from);
     }

@@ -115,16 +115,19 @@ static bool servers_caught_up(struct store *s, uint64_t id)
            peer->heard_ms != 0 && hub_now_ms(s) - peer->heard_ms < s->election_ms;
 }
 
-/* Whether a majority of its voters has been heard lately: a configuration without one could never
- * be changed back. */
+/* Whether a majority of its voters has been heard lately and knows the newest configuration: one
+ * without could never be changed back, since the library lets only those vote who know that they
+ * may. */
 static bool servers_healthy(struct store *s, const struct store_servers *servers)
 {
     unsigned heard = 0;
+    uint64_t known = engine_servers(s->engine)->configuration_index;
     for (size_t i = 0; i < servers->count; i++) {
         const struct store_server *server = &servers->servers[i];
         const struct peer *peer = peers_find(s, server->id);
-        bool lately =
-            peer != NULL && peer->heard_ms != 0 && hub_now_ms(s) - peer->heard_ms < s->election_ms;
+        bool lately = peer != NULL && peer->heard_ms != 0 &&
+                      hub_now_ms(s) - peer->heard_ms < s->election_ms &&
+                      engine_match(s->engine, server->id) >= known;
         heard += server->role == STORE_VOTER && (server->id == s->id || lately);
     }
     return heard > members_voters(servers) / 2;

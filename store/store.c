@@ -94,6 +94,12 @@ static enum err store_start_engine(struct store *s, struct reason *why)
         /* The only voter: what is in its log is on a majority's disks. */
         s->commit = s->written;
     }
+    /* A configuration that another follows was committed, and all before it: a leader makes the
+     * next one only then. Who is to be given this state needs it no older. */
+    uint64_t configuration = engine_configuration(s->engine, &(struct bytes){0});
+    if (s->commit < configuration && configuration <= s->written) {
+        s->commit = configuration;
+    }
     return round_replay(s, why);
 }
 

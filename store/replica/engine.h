@@ -118,5 +118,7 @@ const struct store_servers *engine_servers_committed(const struct engine *e);
 bool engine_changing(const struct engine *e); /* the newest is not committed */
 /* As of the newest committed one: index and encoding. */
 uint64_t engine_configuration(const struct engine *e, struct bytes *ret_encoded);
+/* As of `index`, which is committed whether or not this engine knows it yet; 0: not at hand. */
+uint64_t engine_configuration_at(const struct engine *e, uint64_t index, struct bytes *ret_encoded);
 
 #endif

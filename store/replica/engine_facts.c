@@ -66,6 +66,16 @@ uint64_t engine_configuration(const struct engine *e, struct bytes *ret_encoded)
     return e->committed.index;
 }
 
+uint64_t engine_configuration_at(const struct engine *e, uint64_t index, struct bytes *ret_encoded)
+{
+    const struct engine_change *c = e->newest.index <= index ? &e->newest : &e->committed;
+    if (c->index > index) {
+        return 0;
+    }
+    *ret_encoded = buf_view(&c->encoded);
+    return c->index;
+}
+
 uint64_t engine_first(const struct engine *e)
 {
     return e->first;

@@ -24,6 +24,7 @@ struct task {
     struct server *target; /* whom it is about; NULL: nobody */
     uint64_t begin_us;
     struct mail mail;
+    bool timed;
     bool over;
 };
 
@@ -42,7 +43,7 @@ static void cluster_found(void *ctx)
     struct store_founder founders[SERVERS_MAX];
     if (s->serving) {
         store_facts_get(s->store, &facts);
-        if (facts.bootstrapped) {
+        if (facts.bootstrapped && facts.last_log_index > 0) {
             s->joined = true;
             return;
         }
@@ -125,7 +126,7 @@ static void task_on_done(struct store_order *o)
     struct task *t = o->ctx;
     world_tell(&t->on->process, "order %u about server %u: %s", (unsigned)o->change,
                t->target != NULL ? t->target->number : 0, err_name(o->status));
-    if (cluster.calm && o->change == STORE_TRANSFER && o->status == OK &&
+    if (t->timed && o->change == STORE_TRANSFER && o->status == OK &&
         world.now_us - t->begin_us > HANDOVER_US) {
         world_violate("a hand-over took %llu ms though nothing was in its way",
                       (unsigned long long)((world.now_us - t->begin_us) / 1000));
@@ -218,6 +219,7 @@ static unsigned members(void)
 
 static void order_give(void)
 {
+    struct store_facts facts;
     struct server *on = order_pick(is_serving);
     enum store_change change = order_choose();
     if (on == NULL || (change == STORE_REMOVE && members() <= 3)) {
@@ -233,6 +235,8 @@ static void order_give(void)
     t->on = on;
     t->target = target;
     t->begin_us = world.now_us;
+    store_facts_get(on->store, &facts);
+    t->timed = cluster.calm && facts.known_leader;
     t->order.done = task_on_done;
     t->order.ctx = t;
     t->order.change = change;

@@ -1,6 +1,7 @@
 #include "tests/sim/faults.h"
 
 #include "core/base/limit.h"
+#include "tests/sim/check.h"
 #include "tests/sim/cluster.h"
 #include "tests/sim/server.h"
 #include "tests/sim/wire.h"
@@ -473,12 +474,27 @@ static void fault_next(void *ctx)
     world_at(world.now_us + dice_skewed(1000, faults.plan.gap_us), fault_next, NULL);
 }
 
+/* Not before there is a cluster. */
+static void fault_late(void *ctx)
+{
+    (void)ctx;
+    if (!faults.healed && check_last() > 1) {
+        wire.delay_max_us = faults.plan.delay_max_us;
+    } else if (!faults.healed) {
+        world_at(world.now_us + 100000, fault_late, NULL);
+    }
+}
+
 void faults_open(const struct plan *plan)
 {
     faults.plan = *plan;
     faults.healed = false;
     wire.unordered = plan->unordered;
-    wire.delay_max_us = plan->delay_max_us;
+    if (plan->mood == MOOD_LATE) {
+        fault_late(NULL);
+    } else {
+        wire.delay_max_us = plan->delay_max_us;
+    }
     wire.loss_ppm = plan->loss_ppm;
     wire.repeat_ppm = plan->repeat_ppm;
     for (unsigned i = 1; i <= plan->servers; i++) {

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define PEERS_MAX    64U
+#define DELAY_US     2000U
 #define CHANNELS     2U
 #define ADDRESS_MAX  128U
 #define STALL_MIN_US (SECOND_US / 2)
@@ -568,7 +569,7 @@ struct transport_counts transport_counts(const struct transport *t)
 
 void wire_open(void)
 {
-    wire = (struct wire){.delay_min_us = 50, .delay_max_us = 2000};
+    wire = (struct wire){.delay_min_us = 50, .delay_max_us = DELAY_US};
 }
 
 void wire_heal(void)
@@ -577,6 +578,7 @@ void wire_heal(void)
     memset(wire.slow_us, 0, sizeof wire.slow_us);
     wire.loss_ppm = 0;
     wire.repeat_ppm = 0;
+    wire.delay_max_us = wire.delay_max_us < DELAY_US ? wire.delay_max_us : DELAY_US;
 }
 
 void wire_reset(unsigned a, unsigned b)
