@@ -112,9 +112,8 @@ class Run:
                 faults.append(Fault(self.scene, self.dice.choice(others)))
         self.pass_time(self.dice.choice([0, self.dice.uniform(0.1, 1),
                                          self.dice.uniform(1, self.args.longest)]))
-        for f in reversed(faults):
-            if f.end:
-                f.end()
+        for f in sorted(reversed(faults), key=lambda f: f.patient):
+            f.end()
         what = " and ".join(f.what for f in faults)
         took = self.wait_progress("after %s" % what, min(LIMITS_S.get(f.name, PROGRESS_S)
                                                          for f in faults))
