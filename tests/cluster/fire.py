@@ -170,6 +170,8 @@ class Run:
                    "faults": sum(self.scene.counts.values()),
                    "slowest_recovery_s": "%.2f" % self.slowest,
                    "default_reads_behind": stale, "longest_behind_ms": "%.0f" % worst}
+        figures["rss_mib"] = max(n.memory() for n in self.cluster.nodes) >> 20
+        figures["descriptors"] = max(n.descriptors() for n in self.cluster.nodes)
         checkers = [c for s in self.subs for c in s.checkers]
         if checkers:
             figures.update(changes=len(log.changes), events=sum(c.received for c in checkers),
