@@ -246,15 +246,20 @@ def run(args, mix, servers, seconds, seed):
     check(rate >= OPS_MIN, "the run is void: %d operations per second", rate)
     check(figures["faults"] > 0, "the run is void: no fault")
     if args.ledger:
-        ledger(seed, figures)
+        ledger(args, seed, figures)
 
 
-def ledger(seed, figures):
-    commit = subprocess.run(["git", "-C", herald.ROOT, "rev-parse", "--short", "HEAD"],
-                            stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
+def commit():
+    """What the servers were built from, if it is what is checked out."""
+    got = subprocess.run(["git", "-C", herald.ROOT, "rev-parse", "--short", "HEAD"],
+                         stdout=subprocess.PIPE, text=True, check=False)
+    return got.stdout.strip() or "-"
+
+
+def ledger(args, seed, figures):
     with open(LEDGER, "a", encoding="utf-8") as f:
         f.write("%s commit=%s seed=%d %s\n" % (
-            time.strftime("%Y-%m-%d"), commit or "-", seed,
+            time.strftime("%Y-%m-%d"), args.commit, seed,
             " ".join("%s=%s" % item for item in figures.items())))
 
 
@@ -291,6 +296,7 @@ def main():
     for mix in args.fault.split(","):
         if mix not in MIXES:
             parser.error("no mix %s; there are: %s" % (mix, " ".join(MIXES)))
+    args.commit = commit()  # others may go on while a campaign runs
     R.note("seed %d" % args.seed)
     jobs = [("fire_%s_%d" % (mix, servers), run, args, mix, servers, seconds, args.seed + number)
             for number, (mix, servers, seconds) in enumerate(plans(args))]
