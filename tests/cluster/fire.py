@@ -252,7 +252,7 @@ def run(args, mix, servers, seconds, seed):
 def commit():
     """What the servers were built from, if it is what is checked out."""
     got = subprocess.run(["git", "-C", herald.ROOT, "rev-parse", "--short", "HEAD"],
-                         stdout=subprocess.PIPE, text=True, check=False)
+                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
     return got.stdout.strip() or "-"
 
 
