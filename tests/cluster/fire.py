@@ -33,7 +33,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 import herald  # noqa: E402
 from clients import Client, Shared, Waiter, resolve, staleness  # noqa: E402
 from cluster import Cluster  # noqa: E402
-from faults import LIMITS_S, MIXES, NETWORK, Fault, Scene  # noqa: E402
+from faults import LIMITS_S, MIXES, NETWORK, Fault, Scene, clock  # noqa: E402
 from report import Fail, Report, check  # noqa: E402
 from watchers import ClusterWorld, drain, same_logs, same_states, subscribers  # noqa: E402
 
@@ -56,7 +56,8 @@ class Run:
         self.args, self.mix, self.servers, self.seconds = args, mix, servers, seconds
         self.dice = random.Random(seed)
         self.seed = seed
-        self.cluster = Cluster(args.kind, servers, disk=MIXES[mix].disk, clock=mix != "flip",
+        self.cluster = Cluster(args.kind, servers, disk=MIXES[mix].disk,
+                               clock=clock in MIXES[mix].faults,
                                multiplier=None if args.kind == "herald" else 1,
                                config=self.settings())
         self.faults = [f for f in MIXES[mix].faults if f.__name__ != "clock" or self.cluster.kind.clock]
