@@ -386,6 +386,9 @@ MIXES = {
     "everything": Mix(PROCESS + NETWORK + FULL + POWER + [clock], "ext4:512"),
 }
 
+# Their end waits for a vote, which may need the whole network.
+PATIENT = [flip, wipe, leave, leave_some]
+
 # From the end of a fault to the next acknowledged write, where that is promised to be quick.
 LIMITS_S = {"full": 10.0, "full_leader": 10.0, "full_all": 10.0}
 
@@ -395,6 +398,7 @@ class Fault:
 
     def __init__(self, scene, function):
         self.name = function.__name__
+        self.patient = function in PATIENT
         self.began = time.monotonic()
         self.what, self.end = function(scene)
         scene.counts[self.name] = scene.counts.get(self.name, 0) + 1

@@ -33,7 +33,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 import herald  # noqa: E402
 from clients import Client, Shared, Waiter, resolve, staleness  # noqa: E402
 from cluster import Cluster  # noqa: E402
-from faults import LIMITS_S, MIXES, NETWORK, Fault, Scene  # noqa: E402
+from faults import LIMITS_S, MIXES, NETWORK, Fault, Scene, clock  # noqa: E402
 from report import Fail, Report, check  # noqa: E402
 from watchers import ClusterWorld, drain, same_logs, same_states, subscribers  # noqa: E402
 
@@ -56,7 +56,8 @@ class Run:
         self.args, self.mix, self.servers, self.seconds = args, mix, servers, seconds
         self.dice = random.Random(seed)
         self.seed = seed
-        self.cluster = Cluster(args.kind, servers, disk=MIXES[mix].disk, clock=mix != "flip",
+        self.cluster = Cluster(args.kind, servers, disk=MIXES[mix].disk,
+                               clock=clock in MIXES[mix].faults,
                                multiplier=None if args.kind == "herald" else 1,
                                config=self.settings())
         self.faults = [f for f in MIXES[mix].faults if f.__name__ != "clock" or self.cluster.kind.clock]
@@ -112,9 +113,8 @@ class Run:
                 faults.append(Fault(self.scene, self.dice.choice(others)))
         self.pass_time(self.dice.choice([0, self.dice.uniform(0.1, 1),
                                          self.dice.uniform(1, self.args.longest)]))
-        for f in reversed(faults):
-            if f.end:
-                f.end()
+        for f in sorted(reversed(faults), key=lambda f: f.patient):
+            f.end()
         what = " and ".join(f.what for f in faults)
         took = self.wait_progress("after %s" % what, min(LIMITS_S.get(f.name, PROGRESS_S)
                                                          for f in faults))
@@ -171,6 +171,8 @@ class Run:
                    "faults": sum(self.scene.counts.values()),
                    "slowest_recovery_s": "%.2f" % self.slowest,
                    "default_reads_behind": stale, "longest_behind_ms": "%.0f" % worst}
+        figures["rss_mib"] = max(n.memory() for n in self.cluster.nodes) >> 20
+        figures["descriptors"] = max(n.descriptors() for n in self.cluster.nodes)
         checkers = [c for s in self.subs for c in s.checkers]
         if checkers:
             figures.update(changes=len(log.changes), events=sum(c.received for c in checkers),
@@ -245,15 +247,20 @@ def run(args, mix, servers, seconds, seed):
     check(rate >= OPS_MIN, "the run is void: %d operations per second", rate)
     check(figures["faults"] > 0, "the run is void: no fault")
     if args.ledger:
-        ledger(seed, figures)
+        ledger(args, seed, figures)
 
 
-def ledger(seed, figures):
-    commit = subprocess.run(["git", "-C", herald.ROOT, "rev-parse", "--short", "HEAD"],
-                            stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
+def commit():
+    """What the servers were built from, if it is what is checked out."""
+    got = subprocess.run(["git", "-C", herald.ROOT, "rev-parse", "--short", "HEAD"],
+                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
+    return got.stdout.strip() or "-"
+
+
+def ledger(args, seed, figures):
     with open(LEDGER, "a", encoding="utf-8") as f:
         f.write("%s commit=%s seed=%d %s\n" % (
-            time.strftime("%Y-%m-%d"), commit or "-", seed,
+            time.strftime("%Y-%m-%d"), args.commit, seed,
             " ".join("%s=%s" % item for item in figures.items())))
 
 
@@ -290,6 +297,7 @@ def main():
     for mix in args.fault.split(","):
         if mix not in MIXES:
             parser.error("no mix %s; there are: %s" % (mix, " ".join(MIXES)))
+    args.commit = commit()  # others may go on while a campaign runs
     R.note("seed %d" % args.seed)
     jobs = [("fire_%s_%d" % (mix, servers), run, args, mix, servers, seconds, args.seed + number)
             for number, (mix, servers, seconds) in enumerate(plans(args))]

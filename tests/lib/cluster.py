@@ -246,6 +246,14 @@ class Node:
                 continue
         return total / 1e9
 
+    def memory(self):
+        """Resident bytes."""
+        with open("/proc/%d/statm" % self.process.pid, encoding="ascii") as f:
+            return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def descriptors(self):
+        return len(os.listdir("/proc/%d/fd" % self.process.pid))
+
     # --- talking to it ----------------------------------------------------------------------
 
     def connect(self, **kw):
