@@ -56,7 +56,7 @@ struct peer {
     unsigned rejections;    /* in a row, of what it had acknowledged */
 };
 
-#define PEERS_MAX (2 * STORE_SERVERS_MAX)
+#define PEERS_MAX ((size_t)2 * STORE_SERVERS_MAX)
 
 /* servers.c */
 void servers_open(struct store *s);

@@ -17,7 +17,7 @@
 /* --- saving ---------------------------------------------------------------------------------- */
 
 /* Pieces of one turn: some milliseconds. */
-#define SAVE_TURN_PIECES 4U
+#define SAVE_TURN_PIECES ((size_t)4)
 /* Between two turns, in which the others have theirs. */
 #define SAVE_TURN_MS     1U
 

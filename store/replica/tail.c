@@ -54,6 +54,7 @@ static void tail_grow(struct tail *t)
     t->cap = cap;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the memory is taken, and freed later */
 void tail_append(struct tail *t, const struct journal_entry *entry, char *memory)
 {
     if (t->last + 1 - t->first == t->cap) {

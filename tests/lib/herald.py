@@ -121,9 +121,16 @@ class Connection:
         return bool(data)
 
     def read_exactly(self, count):
-        while len(self.held) < count:
-            if not self._more():
-                raise EOFError("closed after %d of %d bytes" % (len(self.held), count))
+        # A large body is not copied with each piece that comes.
+        held = bytearray(self.held)
+        try:
+            while len(held) < count:
+                data = self.sock.recv(65536)
+                if not data:
+                    raise EOFError("closed after %d of %d bytes" % (len(held), count))
+                held += data
+        finally:
+            self.held = bytes(held)
         out, self.held = self.held[:count], self.held[count:]
         return out
 

@@ -100,8 +100,8 @@ static inline void nodes_found(unsigned count)
 {
     struct store_founder founders[NODES];
     for (unsigned i = 0; i < count; i++) {
-        snprintf(founders[i].node_id, sizeof founders[i].node_id, "%s", nodes[i].id);
-        snprintf(founders[i].address, sizeof founders[i].address, "%s", nodes[i].address);
+        memcpy(founders[i].node_id, nodes[i].id, sizeof founders[i].node_id);
+        memcpy(founders[i].address, nodes[i].address, sizeof founders[i].address);
     }
     for (unsigned i = 0; i < count; i++) {
         store_bootstrap(nodes[i].store, founders, count);
