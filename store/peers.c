@@ -327,6 +327,7 @@ static void peers_on_raft(struct store *s, uint64_t from, const struct rpc_messa
     }
     if ((m->type == RPC_APPEND || m->type == RPC_COMMIT) && engine_leader(s->engine) == from) {
         s->heard_ms = now_ms;
+        s->removed = false;
         atomic_store(&s->facts.heard_ms, now_ms);
     }
 }

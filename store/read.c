@@ -273,6 +273,8 @@ static void reads_move(struct store *s)
         if (r->fresh.first != NULL) {
             reads_begin_round(s);
         }
+    } else if (s->removed) {
+        read_end_all(s, &s->reads.fresh, ERR_NOT_LEADER);
     } else if (s->leader != 0) {
         reads_ask_leader(s);
     }

@@ -80,6 +80,11 @@ static void servers_end(struct store *s, struct store_order *o, enum err status)
         return;
     }
     CHECK(o == os->first);
+    if (status == OK && o->change == STORE_REMOVE && o->id == s->id) {
+        s->removed = true;
+        writes_on_removed(s);
+        reads_on_leader(s);
+    }
     os->first = o->next;
     if (os->first == NULL) {
         os->last = &os->first;

@@ -120,6 +120,7 @@ struct store {
 
     /* who leads, as of the last turn */
     bool led;
+    bool removed; /* this server is out of the cluster, by its own order: it learns nothing more */
     uint64_t leader;
     uint64_t led_term;
     uint64_t heard_ms; /* when the leader was last heard */

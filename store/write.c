@@ -187,6 +187,9 @@ static enum err write_admit(struct store *s, const struct proposal *p)
     if (p->command_len == 0) {
         return ERR_INVALID;
     }
+    if (s->removed) {
+        return ERR_NOT_LEADER;
+    }
     if ((s->full || s->parked) && engine_leads(s->engine)) {
         return ERR_NO_SPACE;
     }
@@ -437,6 +440,25 @@ void writes_on_deposed(struct store *s)
     }
 }
 
+/* The writer is told; the write itself stays where it is. */
+static void writes_give_up(struct store *s, struct write_queue *q, uint64_t now_ms)
+{
+    for (struct write *w = q->first; w != NULL; w = w->next) {
+        if (w->proposal != NULL && w->deadline_ms <= now_ms) {
+            write_tell(s, w->proposal, ERR_TIMEOUT, 0);
+            w->proposal = NULL;
+        }
+    }
+}
+
+void writes_on_removed(struct store *s)
+{
+    struct writes *ws = &s->writes;
+    write_end_all(s, &ws->pending, ERR_NOT_LEADER);
+    writes_give_up(s, &ws->submitted, UINT64_MAX);
+    writes_give_up(s, &ws->forwarded, UINT64_MAX);
+}
+
 /* What is in our log may still be committed, or be replaced: then it goes again. */
 void writes_on_cut(struct store *s, uint64_t from)
 {
@@ -535,17 +557,6 @@ void writes_on_installed(struct store *s, uint64_t index)
 }
 
 /* --- time ------------------------------------------------------------------------------------ */
-
-/* The writer is told; the write itself stays where it is. */
-static void writes_give_up(struct store *s, struct write_queue *q, uint64_t now_ms)
-{
-    for (struct write *w = q->first; w != NULL; w = w->next) {
-        if (w->proposal != NULL && w->deadline_ms <= now_ms) {
-            write_tell(s, w->proposal, ERR_TIMEOUT, 0);
-            w->proposal = NULL;
-        }
-    }
-}
 
 /* Those that never went out are refused; of those that did nobody knows. */
 static void writes_expire(struct store *s, uint64_t now_ms)

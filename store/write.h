@@ -78,6 +78,8 @@ void writes_on_forward_reply(struct store *s, uint64_t from, const struct rpc_fo
 void writes_on_leader(struct store *s);
 /* We led and do no more. */
 void writes_on_deposed(struct store *s);
+/* This server hears of no entry any more: clients may ask another at once. */
+void writes_on_removed(struct store *s);
 /* The log's entries from `from` on are about to go. */
 void writes_on_cut(struct store *s, uint64_t from);
 /* The entry at `index` was applied. */
