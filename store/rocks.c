@@ -90,16 +90,16 @@ static enum err rocks_err_of(const char *text)
     return ERR_IO;
 }
 
-/* A damaged block is met by whoever happens to read it, and only here it is known which file it is
- * in: the operator is told at once, though not for each reader. */
-static void rocks_note_corrupt(const char *text)
+/* A damaged block, or a disk that answers no more, is met by whoever happens to read, and only here
+ * it is known which file it is: the operator is told at once, though not for each reader. */
+static void rocks_note(enum log_kind kind, const char *text)
 {
     static _Atomic uint64_t quiet_until_ms;
     uint64_t now_ms = env_real_now_ms();
     uint64_t until_ms = atomic_load(&quiet_until_ms);
     if (now_ms >= until_ms &&
         atomic_compare_exchange_strong(&quiet_until_ms, &until_ms, now_ms + DISK_QUIET_MS)) {
-        log_line(LOG_STORE_CORRUPT, "error=\"%s\"", text);
+        log_line(kind, "error=\"%s\"", text);
     }
 }
 
@@ -108,7 +108,9 @@ static enum err rocks_failed(char *text, struct reason *why)
 {
     enum err e = rocks_err_of(text);
     if (e == ERR_CORRUPT) {
-        rocks_note_corrupt(text);
+        rocks_note(LOG_STORE_CORRUPT, text);
+    } else if (e == ERR_IO && strstr(text, "IO error") != NULL) {
+        rocks_note(LOG_STORE_IO, text);
     }
     if (why != NULL) {
         reason_set(why, "%s", text);

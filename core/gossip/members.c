@@ -83,9 +83,13 @@ enum err members_load(struct gossip *g, bool rejoin, struct reason *why)
     buf_init(&text, MEMBERS_FILE_MAX);
     enum err e = file_read(g->members_path, &text, why);
     if (e == OK) {
+        /* It is a hint whom to ask, written without a sync: power that fails may leave nothing of
+         * it, and that is no reason to stay down. */
         e = members_parse(g, buf_view(&text), rejoin);
         if (e != OK) {
-            reason_set(why, "%s: is not a file of members; remove it", g->members_path);
+            log_line(LOG_GOSSIP_FILE, "path=%s error=\"not a file of members, ignored\"",
+                     g->members_path);
+            e = OK;
         }
     }
     buf_close(&text);

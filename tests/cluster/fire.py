@@ -33,7 +33,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 import herald  # noqa: E402
 from clients import Client, Shared, Waiter, resolve, staleness  # noqa: E402
 from cluster import Cluster  # noqa: E402
-from faults import LIMITS_S, MIXES, NETWORK, Fault, Scene, clock  # noqa: E402
+from faults import LIMITS_S, MIXES, NETWORK, POWER, Fault, Scene, clock  # noqa: E402
 from report import Fail, Report, check  # noqa: E402
 from watchers import ClusterWorld, drain, same_logs, same_states, subscribers  # noqa: E402
 
@@ -65,7 +65,8 @@ class Run:
             os.sync()  # it does not sync its node-id, and refuses half a one
         self.shared = Shared(self.cluster, args.rate, MIXES[mix].pads)
         self.scene = Scene(self.cluster, self.dice.random(), R.note)
-        self.world = ClusterWorld(self.cluster, self.dice.random())
+        self.world = ClusterWorld(self.cluster, self.dice.random(),
+                                  any(f in POWER for f in MIXES[mix].faults))
         self.slowest = 0.0
         self.clients, self.waiters, self.subs = [], [], []
 

@@ -15,8 +15,10 @@ class ClusterWorld(World):
     """The subscribers' world when it has several servers: each connection goes to one at random."""
     passing = ("not_ready", "rate_limited", "index_ahead")
 
-    def __init__(self, cluster, seed):
+    def __init__(self, cluster, seed, disks_die):
         super().__init__(None)
+        if disks_die:  # between the power's end and the process's nothing can be read
+            self.passing += ("internal",)
         self.cluster = cluster
         self.dice = random.Random(seed)
 

@@ -292,8 +292,9 @@ Test(gossip, the_file_of_members_brings_it_back)
     yard_wait_status(&y, "n0", GOSSIP_ALIVE);
     agent_close(&y, 2);
     file_flip(path, 3);
-    cr_assert_eq(agent_open(&y, 2, &options), ERR_INVALID);
-    cr_assert_not_null(strstr(y.why.text, path), "%s", y.why.text);
+    /* What failing power may leave of it keeps nobody down. */
+    cr_assert_eq(agent_open(&y, 2, &options), OK, "%s", y.why.text);
+    agent_close(&y, 2);
     scratch_drop();
     yard_close(&y);
 }
