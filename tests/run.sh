@@ -174,8 +174,13 @@ kind_fuzz() {
 }
 
 kind_tsan() {
-    need_build build-tsan || return
-    python3 tests/lib/unit.py build-tsan
+    # Where threads meet: loops, mailboxes, readers, the store's threads, sockets between them.
+    threads="loop log front front_limits websocket stream_random store cluster cluster_faults"
+    threads="$threads transport gossip recover"
+    # shellcheck disable=SC2046 # a list of words
+    need_build build-tsan herald $(printf 'tests/unit/test_%s ' $threads) || return
+    # shellcheck disable=SC2046
+    python3 tests/lib/unit.py build-tsan $(printf '=test_%s ' $threads)
     HERALD_TEST_SLOW=4 scripts 'tests/process/wakeup_matrix.py' build-tsan 300
 }
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Runs the unit tests of a build directory and reports each case: `unit.py BUILD [NAME...]`.
+"""Runs the unit tests of a build directory and reports each case: `unit.py BUILD [NAME...]`, where
+a name is a part of one, or the whole with `=` before it.
 
 One line `ok test_x suite::case` per case; a program that crashes outside its cases is one more
 failure. Two programs run at a time.
@@ -11,7 +12,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-TIMEOUT_S = 300
+TIMEOUT_S = 600
 
 
 def run(test):
@@ -57,7 +58,8 @@ def main():
     listed = subprocess.run(["meson", "introspect", "--tests", build], stdout=subprocess.PIPE,
                             check=True).stdout
     tests = [t for t in json.loads(listed) if t["name"].startswith("test_")]
-    tests = [t for t in tests if not names or any(n in t["name"] for n in names)]
+    tests = [t for t in tests if not names or any(
+        n[1:] == t["name"] if n.startswith("=") else n in t["name"] for n in names)]
     with ThreadPoolExecutor(2) as pool:
         sys.exit(1 if not tests or sum(pool.map(run, tests)) else 0)
 
