@@ -26,6 +26,9 @@ struct lead {
     struct timer tick;
     uint64_t settled_ms; /* since when this server has led */
     struct lead_watch watches[STORE_SERVERS_MAX];
+    /* Who was just removed, and until when that holds: it still gossips while it leaves. */
+    struct lead_watch gone[STORE_SERVERS_MAX];
+    size_t gone_next;
 };
 
 static void lead_on_changes(struct store_reader *r, struct change_batch *b)
@@ -108,7 +111,9 @@ lead_watch_all(struct lead *l, const struct store_servers *servers, const struct
         for (size_t j = 0; j < servers->count; j++) {
             there = there || servers->servers[j].id == l->watches[i].id;
         }
-        if (!there) {
+        if (!there && l->watches[i].id != 0) {
+            l->gone[l->gone_next++ % STORE_SERVERS_MAX] = (struct lead_watch){
+                .id = l->watches[i].id, .since_ms = lead_now_ms(l) + LEAD_GONE_MS};
             l->watches[i] = (struct lead_watch){0};
         }
     }
@@ -144,6 +149,16 @@ static const struct store_server *lead_find(const struct store_servers *servers,
     return NULL;
 }
 
+static bool lead_is_gone(const struct lead *l, uint64_t id)
+{
+    for (size_t i = 0; i < STORE_SERVERS_MAX; i++) {
+        if (l->gone[i].id == id && lead_now_ms(l) < l->gone[i].since_ms) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A server that is not part of the cluster, or has moved. */
 static bool
 lead_plan_add(const struct lead *l, const struct store_servers *servers, struct store_order *o)
@@ -158,7 +173,8 @@ lead_plan_add(const struct lead *l, const struct store_servers *servers, struct 
         const struct store_server *known = lead_find(servers, store_server_id(node_id));
         char address[STORE_ADDRESS_MAX];
         lead_address(g, address);
-        if (known == NULL || strcmp(known->address, address) != 0) {
+        bool gone = known == NULL && lead_is_gone(l, store_server_id(node_id));
+        if (!gone && (known == NULL || strcmp(known->address, address) != 0)) {
             o->change = STORE_ADD;
             o->id = store_server_id(node_id);
             (void)snprintf(o->node_id, sizeof o->node_id, "%s", node_id);

@@ -75,6 +75,7 @@
  * leader waits before it takes anybody for dead. */
 #define LEAD_TICK_MS              500U
 #define LEAD_SOON_MS              20U
+#define LEAD_GONE_MS              10000U /* a removed one is not taken for a newcomer */
 #define LEAD_SETTLE_MS            10000U
 /* Without a leader: how often it is looked, when it is said first, and how often again. */
 #define QUORUM_LOOK_MS            1000U
