@@ -106,7 +106,7 @@ static size_t command_len_max(const struct command *c)
     case COMMAND_RESTORE_CHUNK:
         return COMMAND_FRAME_MAX + c->restore.rows.len;
     case COMMAND_AUTOPILOT_SET:
-        return 2 * COMMAND_FRAME_MAX;
+        return (size_t)2 * COMMAND_FRAME_MAX;
     case COMMAND_RESTORE_BEGIN:
     case COMMAND_RESTORE_COMMIT:
     case COMMAND_RESTORE_ABORT:

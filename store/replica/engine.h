@@ -74,7 +74,7 @@ enum err engine_snapshot(struct engine *e,
                          uint64_t *ret_first_kept) ERR_MUST_USE;
 /* A message from another server. RPC_INSTALL only says that a snapshot must be fetched: the caller
  * does, then calls engine_install(). */
-void engine_receive(struct engine *e, uint64_t from, const struct rpc_message *m, uint64_t now_ms);
+void engine_receive(struct engine *e, uint64_t from, const struct rpc_message *in, uint64_t now_ms);
 /* A state at `snapshot` was fetched. ERR_NOT_LEADER while no leader of this term is known: try
  * again with the next message; ERR_CONFLICT if the log has all of it by now. */
 enum err engine_install(struct engine *e,

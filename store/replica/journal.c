@@ -214,6 +214,7 @@ static void journal_keep_entry(struct journal *j, const struct journal_entry *en
         j->entries_cap = j->entries_cap == 0 ? 1024 : j->entries_cap * 2;
         j->entries = mem_realloc(j->entries, j->entries_cap * sizeof *j->entries);
     }
+    CHECK(j->entries != NULL);
     struct journal_entry *kept = &j->entries[count];
     *kept = (struct journal_entry){.term = entry->term, .type = entry->type};
     if (entry->type == JOURNAL_CONFIGURATION) {
@@ -290,6 +291,7 @@ static enum err journal_check_whole(struct journal *j, struct reason *why)
     }
     uint64_t term = 0;
     for (uint64_t i = facts->first; i <= facts->last; i++) {
+        CHECK(facts->entries != NULL);
         const struct journal_entry *entry = &facts->entries[i - facts->first];
         if (entry->term < term || entry->term > facts->term) {
             (void)snprintf(what, sizeof what, "entry %llu has term %llu, which cannot be",

@@ -12,7 +12,7 @@ static struct state *fuzz_make(struct bytes input)
     struct state *s = NULL;
     struct reason why = {0};
     CHECK(snapshot_writer_open(NULL, &w, &why) == OK);
-    size_t first = (unsigned char)input.ptr[0] * 16U;
+    size_t first = (size_t)16 * (unsigned char)input.ptr[0];
     uint64_t index = (unsigned char)input.ptr[1];
     struct bytes rest = bytes_slice(input, 2, input.len);
     first = first < rest.len ? first : rest.len;
