@@ -47,7 +47,6 @@ static const struct {
 } HINTS[SEEDED_COUNT] = {
     [SEEDED_VOTE_NOT_SYNCED] = {MOOD_ANY, 1000},
     [SEEDED_NO_G1] = {MOOD_LATE, 0},
-    [SEEDED_NO_G3] = {MOOD_ANY, 239},
     [SEEDED_NO_G6] = {MOOD_CHURN, 0},
     [SEEDED_NO_G8] = {MOOD_CALM, 0},
 };

@@ -484,6 +484,47 @@ static __attribute__((noinline)) uint64_t stack_poison(uint64_t value)
     return room[POISON / 2];
 }
 
+/* G3. A follower that lacks much rejects a new leader's first guess; it then acknowledges just that
+ * index, is out of reach for a while, and the rejection comes a second time. */
+static void story_rejection(struct story *s)
+{
+    struct actor *a = s->actors;
+    story_open(s, 3, story_servers(3, 0));
+    story_elect(s, 1);
+    story_run(s, 1, 50);
+    s->up = 1U << 0 | 1U << 2;
+    uint64_t had = a[1].last;
+    for (unsigned i = 0; i < 4; i++) {
+        actor_submit(&a[0], "for two");
+    }
+    story_run(s, 1, 50);
+    actor_crash(&a[0]);
+    s->up = (1U << 3) - 1;
+    a[1].lazy = true;
+    uint64_t guess = a[0].last;
+    story_elect(s, 1);
+    story_run(s, 1, 50);
+    story_demand(s, a[1].last == guess + 1 && a[1].stored == had, "2 is sent all");
+    if (!s->stuck) {
+        actor_store(&a[1], guess);
+    }
+    story_run(s, 1, 2);
+    story_demand(s, engine_match(a[0].engine, 2) == guess, "2 acknowledges the guess");
+    s->up = 1U << 0 | 1U << 2;
+    actor_crash(&a[1]);
+    story_run(s, 1, 3 * ELECTION_MS / TICK_MS);
+    struct rpc_message late = {.type = RPC_APPEND_REPLY};
+    late.append_reply =
+        (struct rpc_append_reply){.term = a[0].term, .rejected = guess, .last_index = had};
+    engine_receive(a[0].engine, 2, &late, s->now_ms);
+    s->up = (1U << 3) - 1;
+    story_run(s, 1, 20 * ELECTION_MS / TICK_MS);
+    if (a[1].last < a[0].last) {
+        story_violate(s, "server 2 is sent nothing any more: it ends at %llu, the leader at %llu",
+                      (unsigned long long)a[1].last, (unsigned long long)a[0].last);
+    }
+}
+
 /* G4. A message that server 1 sent in an older term, when server 2 had nothing, was long on its
  * way; the answer reaches it when it leads again. */
 static void story_old_reply(struct story *s)
@@ -569,8 +610,9 @@ static void story_deadline(struct story *s)
 
 static void (*const STORIES[SEEDED_COUNT])(struct story *s) = {
     [SEEDED_OLD_TERM] = story_old_term, [SEEDED_SNAPSHOT_NEWEST] = story_snapshot_newest,
-    [SEEDED_NO_G2] = story_change,      [SEEDED_NO_G4] = story_old_reply,
-    [SEEDED_NO_G5] = story_sole,        [SEEDED_NO_G7] = story_deadline,
+    [SEEDED_NO_G2] = story_change,      [SEEDED_NO_G3] = story_rejection,
+    [SEEDED_NO_G4] = story_old_reply,   [SEEDED_NO_G5] = story_sole,
+    [SEEDED_NO_G7] = story_deadline,
 };
 
 bool story_exists(enum seeded_bug bug)
