@@ -83,7 +83,8 @@ void cluster_on_serving(struct server *s)
     }
 }
 
-void cluster_learn(void)
+/* As the newest leader has it; nobody leads: none. */
+static struct store_servers cluster_servers(void)
 {
     struct store_servers now = {0};
     uint64_t term = 0;
@@ -97,6 +98,12 @@ void cluster_learn(void)
             now = *engine_servers_committed(servers[i].store->engine);
         }
     }
+    return now;
+}
+
+void cluster_learn(void)
+{
+    struct store_servers now = cluster_servers();
     for (unsigned i = 1; i <= SERVERS_MAX && now.count > 0; i++) {
         struct server *s = &servers[i];
         bool member = members_find(&now, store_server_id(s->node_id)) != NULL;
@@ -118,6 +125,12 @@ static void task_end(struct task *t)
 static void task_kill_removed(void *ctx)
 {
     struct server *s = ctx;
+    struct store_servers now = cluster_servers();
+    /* An older order to add it may have been carried out since: then it counts again. */
+    if (members_find(&now, store_server_id(s->node_id)) != NULL) {
+        s->removed = false;
+        return;
+    }
     server_crash(s, false);
 }
 
