@@ -1,6 +1,7 @@
 #include "tests/sim/stories.h"
 
 #include "core/base/check.h"
+#include "core/base/limit.h"
 #include "core/base/mem.h"
 #include "store/replica/engine_priv.h"
 
