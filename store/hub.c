@@ -168,6 +168,7 @@ static void hub_notice_leader(struct store *s)
         writes_on_deposed(s);
     }
     if (leads && !s->led) {
+        s->removed = false;
         log_line(LOG_RAFT_LEADER, "term=%llu", (unsigned long long)term);
         metric_add(METRIC_RAFT_LEADER_CHANGES, 1);
         for (size_t i = 0; i < PEERS_MAX; i++) {
