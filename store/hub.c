@@ -166,6 +166,9 @@ static void hub_notice_leader(struct store *s)
     }
     if (s->led) {
         writes_on_deposed(s);
+        /* Nobody was nearer to the leader than itself. */
+        s->heard_ms = hub_now_ms(s);
+        atomic_store(&s->facts.heard_ms, s->heard_ms);
     }
     if (leads && !s->led) {
         s->removed = false;

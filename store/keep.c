@@ -7,6 +7,8 @@
 #include "core/base/mem.h"
 #include "core/base/metric.h"
 
+/* A value is in the state twice: in its row, and in the history. */
+#define KEEP_STATE_COPIES  2
 /* Of the bytes that the state may be ahead of its disk, the log behind it keeps this part. */
 #define KEEP_TRAILING_PART 2
 /* After so many parts of them, it is looked how far the state is durable. */
@@ -20,7 +22,8 @@ static uint64_t keep_need(const struct store *s, uint64_t reserve)
 {
     uint64_t pending = writes_pending_bytes(s);
     uint64_t group = pending < GROUP_BYTES_MAX ? pending : GROUP_BYTES_MAX;
-    return reserve + s->dirty_bytes + (s->flush.busy ? s->flush.bytes : 0) + group;
+    uint64_t unflushed = s->dirty_bytes + (s->flush.busy ? s->flush.bytes : 0);
+    return reserve + KEEP_STATE_COPIES * unflushed + group;
 }
 
 static void keep_flush(struct store *s)
