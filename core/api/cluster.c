@@ -225,9 +225,10 @@ void api_members_order(struct request *r,
 /* --- commands -----------------------------------------------------------------------------------
  */
 
+/* A write between its request and its acknowledgement. It outlives a client that goes away. */
 struct proposed {
     struct proposal proposal;
-    struct request *request;
+    struct request *request; /* NULL: nobody waits any more */
 };
 
 static void proposed_cancelled(struct request *r)
@@ -246,7 +247,7 @@ static void proposed_done(struct proposal *p)
             reply_bytes(r, 200, "application/json",
                         p->status == OK ? BYTES("true") : BYTES("false"));
         } else {
-            reply_err(r, p->status);
+            api_reply_err(r, p->status);
         }
     }
     free(a);

@@ -1,11 +1,9 @@
 #include "core/api/kv.h"
 
+#include "core/api/cluster.h"
 #include "core/base/limit.h"
-#include "core/base/mem.h"
 #include "core/base/text.h"
 #include "core/config.h"
-
-#include <stdlib.h>
 
 /* --- reading -------------------------------------------------------------------------------- */
 
@@ -54,57 +52,6 @@ static void kv_get(struct request *r)
 }
 
 /* --- writing -------------------------------------------------------------------------------- */
-
-/* A write between its request and its acknowledgement. It outlives a client that goes away. */
-struct kv_write {
-    struct proposal proposal;
-    struct request *request; /* NULL: nobody waits any more */
-};
-
-static void kv_write_done(struct proposal *p)
-{
-    struct kv_write *w = p->ctx;
-    struct request *r = w->request;
-    enum err status = p->status;
-    free(w);
-    if (r == NULL) {
-        return;
-    }
-    if (status == OK) {
-        reply_bytes(r, 200, "application/json", BYTES("true"));
-    } else if (status == ERR_CONFLICT) {
-        reply_bytes(r, 200, "application/json", BYTES("false"));
-    } else {
-        api_reply_err(r, status);
-    }
-}
-
-static void kv_write_cancelled(struct request *r)
-{
-    struct kv_write *w = r->ctx;
-    w->request = NULL;
-}
-
-static void kv_write(struct request *r, struct command *c)
-{
-    struct api *api = api_of(r);
-    struct buf command;
-    buf_init(&command, COMMAND_MAX);
-    c->time_ms = env_wall_ms(loop_env(api->loop));
-    enum err e = command_encode(&command, c);
-    if (e != OK) {
-        buf_close(&command);
-        reply_err(r, e);
-        return;
-    }
-    struct kv_write *w = mem_zalloc(1, sizeof *w);
-    w->request = r;
-    w->proposal.done = kv_write_done;
-    w->proposal.ctx = w;
-    r->ctx = w;
-    r->cancelled = kv_write_cancelled;
-    store_propose(api->store, api->loop, &w->proposal, &command);
-}
 
 /* `?name=<number>`; false if it was there and is no number, which has been answered. */
 static bool kv_number(struct request *r, const char *name, bool *ret_given, uint64_t *ret_value)
@@ -211,7 +158,7 @@ static void kv_put(struct request *r)
     }
     c.kv_set.key = r->rest;
     c.kv_set.value = r->body;
-    kv_write(r, &c);
+    api_propose(r, &c);
 }
 
 static void kv_delete(struct request *r)
@@ -235,7 +182,7 @@ static void kv_delete(struct request *r)
             return;
         }
     }
-    kv_write(r, &c);
+    api_propose(r, &c);
 }
 
 void api_kv(struct request *r)
