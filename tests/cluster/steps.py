@@ -168,7 +168,7 @@ def one_disk_is_lost():
         write(lost, "k", "3")
         wait_voters(a, c.nodes)
         herald.eventually(lambda: len(cli(a, "operator", "raft", "list-peers")[1].splitlines())
-                          == 4, "the lost one's old self is gone")
+                          == 4, "the lost one's old self is gone", 30)
 
 
 @R.test
