@@ -114,7 +114,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while (!in.failed && in.rest.len > 0) {
         size_t len = (size_t)unpack_number(&in, 2);
         enum err e = apply(unpack_raw(&in, len < in.rest.len ? len : in.rest.len));
-        CHECK(e == OK || e == ERR_CONFLICT || e == ERR_INVALID);
+        CHECK(e == OK || e == ERR_CONFLICT || e == ERR_INVALID || e == ERR_IN_USE ||
+              e == ERR_AHEAD);
     }
     struct view *v = state_view(state);
     struct change_batch *batch = collect_finish(&collect, after, v);

@@ -46,16 +46,21 @@ class Scene:
             ws.send({"type": "hello"})
             return ws.next_of("welcome")
 
-    def cut(self):
-        """Writes until some history is gone, and the cutting rests; gives `oldest`."""
-        before = self.welcome()["oldest"]
-        for i in range(100):  # so that a deletion is as likely the first as a set
+    def alternate(self, pairs):
+        for _ in range(pairs):
             self.writer.set("w0/c")
             self.writer.delete("w0/c")
+
+    def cut(self):
+        """Writes until some history is gone, and the cutting rests; gives `oldest`. However long the
+        cutting takes, what is kept then begins among sets and deletions in turn: a deletion is as
+        likely the first as a set."""
+        before = self.welcome()["oldest"]
+        self.alternate(120)
         deadline = time.monotonic() + 60 * herald.SLOW
         while self.welcome()["oldest"] == before:
             check(time.monotonic() < deadline, "the history is never cut")
-            self.write(20)
+            self.alternate(10)
             time.sleep(0.1)
         last = -1
         while last != self.welcome()["oldest"]:
