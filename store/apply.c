@@ -57,6 +57,18 @@ enum err apply_command(struct apply *a, struct bytes command)
         return OK;
     case COMMAND_AUTOPILOT_SET:
         return autopilot_set(a, &c.autopilot_set);
+    case COMMAND_KV_LOCK:
+    case COMMAND_KV_SET_TTL:
+    case COMMAND_REGISTER:
+    case COMMAND_DEREGISTER:
+    case COMMAND_SESSION_CREATE:
+    case COMMAND_SESSION_DESTROY:
+    case COMMAND_SESSION_RENEW:
+    case COMMAND_EXPIRE:
+    case COMMAND_TXN:
+    case COMMAND_EVENT:
+    case COMMAND_COORDINATES:
+        break;
     }
     a->status = ERR_INVALID;
     return OK;

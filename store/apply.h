@@ -23,8 +23,9 @@ struct apply {
     uint64_t proposer; /* the command's */
     uint64_t number;
     uint64_t time_ms;
-    enum err status; /* the reply */
-    bool replaced;   /* another state took this one's place: what changed is not known */
+    enum err status;   /* the reply */
+    struct buf detail; /* the reply's (struct proposal in store.h) */
+    bool replaced;     /* another state took this one's place: what changed is not known */
     struct reason *why;
     /* scratch, kept from one command to the next */
     struct rocks_slice slice;

@@ -7,8 +7,8 @@
 
 #include <stdlib.h>
 
-/* u8 version, u8 topic, u8 op, u64 time_ms, bytes key; for SET also u64 flags, u64 create_index,
- * u64 lock_index, bytes session, bytes value. */
+/* u8 version, u8 topic, u8 op, u64 time_ms, bytes key; for SET of a key also u64 flags, u64
+ * create_index, u64 lock_index, bytes session, bytes value; for other topics bytes value. */
 #define CHANGE_VERSION     1
 #define CHANGE_FRAME_MAX   64U
 #define CHANGE_SESSION_MAX 64U /* a UUID has 36 */
@@ -26,7 +26,9 @@ enum err change_encode(struct buf *out, const struct change *c)
     pack_u8(out, (uint8_t)c->op);
     pack_u64(out, c->time_ms);
     pack_bytes(out, c->key);
-    if (c->op == CHANGE_SET) {
+    if (c->topic != CHANGE_KV) {
+        pack_bytes(out, c->value);
+    } else if (c->op == CHANGE_SET) {
         pack_u64(out, c->flags);
         pack_u64(out, c->create_index);
         pack_u64(out, c->lock_index);
@@ -45,11 +47,14 @@ enum err change_decode(struct bytes data, struct change *ret_change)
     c.op = (enum change_op)unpack_u8(&in);
     c.time_ms = unpack_u64(&in);
     c.key = unpack_bytes(&in, KV_KEY_MAX);
-    if (version != CHANGE_VERSION || c.topic != CHANGE_KV || c.op < CHANGE_SET ||
-        c.op > CHANGE_DELETE_PREFIX) {
+    enum change_op last = c.topic == CHANGE_KV ? CHANGE_DELETE_PREFIX : CHANGE_DELETE;
+    if (version != CHANGE_VERSION || c.topic < CHANGE_KV || c.topic >= CHANGE_TOPICS ||
+        c.op < CHANGE_SET || c.op > last) {
         return ERR_CORRUPT;
     }
-    if (c.op == CHANGE_SET) {
+    if (c.topic != CHANGE_KV) {
+        c.value = unpack_bytes(&in, KV_VALUE_MAX);
+    } else if (c.op == CHANGE_SET) {
         c.flags = unpack_u64(&in);
         c.create_index = unpack_u64(&in);
         c.lock_index = unpack_u64(&in);
@@ -81,5 +86,6 @@ void change_batch_unref(struct change_batch *b)
     }
     view_unref(b->view);
     buf_close(&b->memory);
+    free((void *)(uintptr_t)b->moved.ptr);
     free(b);
 }

@@ -19,14 +19,20 @@
 struct view;
 
 enum change_topic {
-    CHANGE_KV = 1, /* more to come: service, node, check, session, event, webhook */
+    CHANGE_KV = 1,
+    CHANGE_SERVICE = 2, /* key: the service's name; value: an instance_row (row.h), always */
+    CHANGE_NODE = 3,    /* key: the node's name; value: a node_row, of SET */
+    CHANGE_CHECK = 4,   /* key: node/check id; value: a check_row, of SET */
+    CHANGE_SESSION = 5, /* key: the session's id; value: a session_row, of SET and of DELETE */
+    CHANGE_EVENT = 6,   /* key: the event's name; value: an event_row; only ever SET */
+    CHANGE_TOPICS = 7,
 };
 
 enum change_op {
     CHANGE_SET = 1,
     CHANGE_DELETE = 2,
-    /* Every key that began with `key` (a prefix) was deleted, at least one; one change stands for
-     * all of them. */
+    /* CHANGE_KV only: every key that began with `key` (a prefix) was deleted, at least one; one
+     * change stands for all of them. */
     CHANGE_DELETE_PREFIX = 3,
 };
 
@@ -36,7 +42,7 @@ struct change {
     enum change_topic topic;
     enum change_op op;
     struct bytes key;
-    struct bytes value; /* CHANGE_SET only; so are the four below */
+    struct bytes value; /* of CHANGE_KV with CHANGE_SET only; so are the four below */
     uint64_t flags;
     uint64_t create_index; /* `index` itself when the key is new */
     uint64_t lock_index;
@@ -62,6 +68,8 @@ struct change_batch {
     bool replaced;
     size_t count;
     const struct change *changes;
+    /* Names of indexes that moved (store/fleet.h): texts (row.h), each at least once. */
+    struct bytes moved;
     /* private */
     atomic_uint refs;
     struct buf memory;

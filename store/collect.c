@@ -3,6 +3,7 @@
 #include "core/base/check.h"
 #include "core/base/limit.h"
 #include "core/base/mem.h"
+#include "store/row.h"
 #include "store/view.h"
 
 #include <stdlib.h>
@@ -14,12 +15,14 @@ void collect_init(struct collect *c)
 {
     *c = (struct collect){0};
     buf_init(&c->data, COLLECT_MAX);
+    buf_init(&c->moved, COLLECT_MAX);
 }
 
 void collect_close(struct collect *c)
 {
     free(c->changes);
     buf_close(&c->data);
+    buf_close(&c->moved);
     collect_init(c);
 }
 
@@ -54,10 +57,18 @@ void collect_truncate(struct collect *c, size_t count)
     c->bytes = c->data.len;
 }
 
+void collect_moved(struct collect *c, struct bytes name)
+{
+    if (!c->replaced) {
+        CHECK(texts_add(&c->moved, name) == OK);
+    }
+}
+
 void collect_replaced(struct collect *c)
 {
     c->replaced = true;
     collect_truncate(c, 0);
+    buf_clear(&c->moved);
 }
 
 /* The buffer moves while it grows, so the changes learn only now where their bytes are: one after
@@ -91,6 +102,9 @@ struct change_batch *collect_finish(struct collect *c, uint64_t after, struct vi
         .memory = c->data,
     };
     atomic_init(&b->refs, 1);
+    if (c->moved.len > 0) {
+        b->moved.ptr = buf_take(&c->moved, &b->moved.len);
+    }
     if (c->count > 0) {
         /* The array goes behind the bytes: one piece of memory for all. */
         static const char padding[_Alignof(struct change)];
@@ -107,5 +121,6 @@ struct change_batch *collect_finish(struct collect *c, uint64_t after, struct vi
     c->bytes = 0;
     c->replaced = false;
     buf_init(&c->data, COLLECT_MAX);
+    buf_clear(&c->moved);
     return b;
 }

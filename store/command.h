@@ -41,6 +41,60 @@ struct command_kv_delete_prefix {
     struct bytes prefix;
 };
 
+/* COMMAND_KV_LOCK; `session` is a session's id. */
+struct command_kv_lock {
+    struct bytes key;
+    struct bytes value;
+    struct bytes session;
+    uint64_t flags;
+    bool acquire; /* else release */
+};
+
+/* COMMAND_KV_SET_TTL: the set, and how long after its last write the key is deleted. */
+struct command_kv_set_ttl {
+    struct command_kv_set set;
+    uint64_t ttl_ms;
+};
+
+/* COMMAND_REGISTER; encoded rows (row.h) whose indexes are 0. */
+struct command_register {
+    struct bytes node;
+    struct bytes service; /* empty: none */
+    struct bytes checks;  /* texts */
+    bool skip_node;       /* a node that is there stays as it is */
+};
+
+/* COMMAND_DEREGISTER: the service or the check; neither: the node with all that it has. */
+struct command_deregister {
+    struct bytes node;
+    struct bytes service_id;
+    struct bytes check_id;
+};
+
+/* COMMAND_SESSION_CREATE: `row` is an encoded one; DESTROY and RENEW: `id`. */
+struct command_session {
+    struct bytes row;
+    struct bytes id;
+};
+
+/* COMMAND_EXPIRE: only if `set_index` still is what set or renewed it last (store/fleet.h). */
+struct command_expire {
+    uint8_t kind; /* enum expiry_kind */
+    struct bytes name;
+    uint64_t set_index;
+};
+
+/* COMMAND_TXN: `ops` are texts, each an encoded operation (store/txn.h). */
+struct command_txn {
+    struct bytes ops;
+};
+
+/* COMMAND_EVENT: `rows` is one encoded event; COMMAND_COORDINATES: texts, each an encoded
+ * coordinate. */
+struct command_rows {
+    struct bytes rows;
+};
+
 /* COMMAND_TOMBSTONE_REAP: deletions at or below `through` are forgotten. */
 struct command_tombstone_reap {
     uint64_t through;
@@ -87,6 +141,14 @@ struct command {
         struct command_tombstone_reap tombstone_reap;
         struct command_restore restore;
         struct command_autopilot_set autopilot_set;
+        struct command_kv_lock kv_lock;
+        struct command_kv_set_ttl kv_set_ttl;
+        struct command_register registration;
+        struct command_deregister deregistration;
+        struct command_session session;
+        struct command_expire expire;
+        struct command_txn txn;
+        struct command_rows rows;
     };
 };
 

@@ -2,6 +2,7 @@
 
 #include "core/base/check.h"
 #include "store/pack.h"
+#include "store/schema_fleet.h"
 
 /* Of the whole database; in the meta row. 1 had neither cluster nor restored backups. */
 #define SCHEMA_VERSION       2
@@ -370,6 +371,9 @@ enum err schema_check_row(struct bytes raw, struct bytes value)
         return raw.len == 9 && value.len == 16 ? OK : ERR_CORRUPT;
     case SCHEMA_META:
         return schema_check_meta(raw, value);
+    case 'F':
+    case 'f':
+        return schema_fleet_check(raw, value);
     default:
         return ERR_CORRUPT;
     }

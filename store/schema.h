@@ -4,15 +4,13 @@
  *                                            while `restores` is even, 'k' while it is odd; a
  *                                            backup that is being restored fills the other table
  *   'A'                                      autopilot's configuration
- *   'K' key                                  a key's row, live or dead (a tombstone)
- *   'D' index key                            nothing: the key that died at `index`; exactly one for
- *                                            each dead row
- *   'C' index n                              a change
- *   'H' hash(key) ~index n                   nothing: a change of that key, newest first
- *   'P' index n chunk                        the hashes of the keys that a delete-prefix took,
- *                                            whose 'H' rows go when the change is trimmed
- *   'R' proposer                             number and index of its newest command (once.h)
- *   'M'                                      struct schema_meta, written with every batch
+ *   'F' or 'f' ...                           the fleet (schema_fleet.h), in two halves in the same
+ * way 'D' index key                            nothing: the key that died at `index`; exactly one
+ * for each dead row 'C' index n                              a change 'H' hash(key) ~index n
+ * nothing: a change of that key, newest first 'P' index n chunk                        the hashes
+ * of the keys that a delete-prefix took, whose 'H' rows go when the change is trimmed 'R' proposer
+ * number and index of its newest command (once.h) 'M'                                      struct
+ * schema_meta, written with every batch
  *
  * Numbers in keys are big-endian, so that byte order is their order; in rows little-endian.
  *
@@ -28,7 +26,8 @@
 #include "store/command.h"
 #include "store/view.h"
 
-#define SCHEMA_KEY_MAX (1 + sizeof(uint64_t) + KV_KEY_MAX + 16)
+/* The longest are a session's id and a key. */
+#define SCHEMA_KEY_MAX (16 + SESSION_ID_MAX + KV_KEY_MAX)
 /* A row and its frame, a change and its frame. */
 #define SCHEMA_ROW_MAX (KV_VALUE_MAX + KV_KEY_MAX + KIB(1))
 

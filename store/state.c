@@ -51,6 +51,7 @@ enum err state_adopt(struct state_db *db, struct state **ret_state, struct reaso
     s->apply.once = &s->once;
     s->apply.batch = rocks_batch_new();
     buf_init(&s->apply.row, SCHEMA_ROW_MAX);
+    buf_init(&s->apply.detail, TXN_RESULT_MAX);
     enum err e = state_load(s, why);
     e = e == OK ? once_load(&s->once, s->db, why) : e;
     if (e != OK) {
@@ -73,6 +74,7 @@ static void state_free(struct state *s)
     rocks_slice_close(&s->apply.slice);
     rocks_batch_free(s->apply.batch);
     buf_close(&s->apply.row);
+    buf_close(&s->apply.detail);
     state_db_unref(s->owner);
     free(s);
 }
@@ -140,6 +142,7 @@ static void state_begin(struct state *s, uint64_t index, struct reason *why)
     a->index = index;
     a->status = OK;
     a->replaced = false;
+    buf_clear(&a->detail);
     a->why = why;
 }
 
@@ -172,6 +175,7 @@ enum err state_apply(struct state *s,
         .index = index,
         .proposer = s->apply.proposer,
         .number = s->apply.number,
+        .detail = buf_view(&s->apply.detail),
     };
     return OK;
 }

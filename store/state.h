@@ -49,6 +49,7 @@ struct apply_reply {
     uint64_t index;
     uint64_t proposer;
     uint64_t number;
+    struct bytes detail; /* borrowed until the next apply (struct proposal) */
 };
 
 /* Applies the log entry `index`, which is greater than state_applied() (skipped indexes held no

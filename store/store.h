@@ -98,11 +98,14 @@ struct proposal {
     /* read-only, in `done` */
     enum err status;
     uint64_t index;
+    /* With OK or ERR_CONFLICT, what the command has to say: why its condition did not hold, what a
+     * transaction read; borrowed for the call. */
+    struct bytes detail;
     /* private */
     struct mail mail;
     struct store *store;
     struct loop *loop;
-    char *command;
+    char *command; /* once it was told: the detail */
     size_t command_len;
     uint64_t proposed_us;
 };

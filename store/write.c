@@ -83,7 +83,10 @@ static void write_on_answers(struct mail *m)
     while (at != NULL) {
         struct proposal *p = LIST_OWNER(at, struct proposal, mail);
         at = at->next;
+        char *detail = p->command;
+        p->command = NULL;
         p->done(p);
+        free(detail);
     }
     free(a);
 }
@@ -130,7 +133,20 @@ void writes_answer(struct store *s)
     }
 }
 
-static void write_tell(struct store *s, struct proposal *p, enum err status, uint64_t index)
+/* The proposal carries what is said in its own memory: in the place of the command. */
+static void write_set_detail(struct proposal *p, struct bytes detail)
+{
+    free(p->command);
+    p->command = detail.len > 0 ? mem_dup(detail.ptr, detail.len) : NULL;
+    p->command_len = 0;
+    p->detail = (struct bytes){.ptr = p->command, .len = detail.len};
+}
+
+static void write_tell(struct store *s,
+                       struct proposal *p,
+                       enum err status,
+                       uint64_t index,
+                       struct bytes detail)
 {
     struct writes *ws = &s->writes;
     if (p == NULL) {
@@ -141,9 +157,7 @@ static void write_tell(struct store *s, struct proposal *p, enum err status, uin
     if (status != OK && status != ERR_CONFLICT) {
         metric_add(METRIC_STORE_REFUSED, 1);
     }
-    free(p->command);
-    p->command = NULL;
-    p->command_len = 0;
+    write_set_detail(p, detail);
     p->mail.next = NULL;
     *ws->answered_last = &p->mail;
     ws->answered_last = &p->mail.next;
@@ -152,7 +166,14 @@ static void write_tell(struct store *s, struct proposal *p, enum err status, uin
 
 static void write_end(struct store *s, struct write *w, enum err status, uint64_t index)
 {
-    write_tell(s, w->proposal, status, index);
+    write_tell(s, w->proposal, status, index, (struct bytes){0});
+    write_free(w);
+}
+
+/* It was applied. */
+static void write_end_applied(struct store *s, struct write *w, const struct apply_reply *reply)
+{
+    write_tell(s, w->proposal, reply->status, reply->index, reply->detail);
     write_free(w);
 }
 
@@ -228,7 +249,7 @@ void write_on_proposal(struct mail *m)
         p->command = NULL;
         write_push(&s->writes.pending, w);
     } else {
-        write_tell(s, p, e, 0);
+        write_tell(s, p, e, 0, (struct bytes){0});
     }
     writes_post_submit(s);
 }
@@ -445,7 +466,7 @@ static void writes_give_up(struct store *s, struct write_queue *q, uint64_t now_
 {
     for (struct write *w = q->first; w != NULL; w = w->next) {
         if (w->proposal != NULL && w->deadline_ms <= now_ms) {
-            write_tell(s, w->proposal, ERR_TIMEOUT, 0);
+            write_tell(s, w->proposal, ERR_TIMEOUT, 0, (struct bytes){0});
             w->proposal = NULL;
         }
     }
@@ -482,7 +503,7 @@ static void writes_on_applied_submitted(struct store *s,
     while (ws->submitted.first != NULL && ws->submitted.first->index <= index) {
         struct write *w = write_pop(&ws->submitted);
         if (w->index == index && w->term == term) {
-            write_end(s, w, reply->status, index);
+            write_end_applied(s, w, reply);
         } else if (w->command != NULL) {
             /* Another leader's entry is committed in its place: it never happened. */
             write_push(&again, w);
@@ -527,7 +548,11 @@ static void writes_on_applied_forwarded(struct store *s, const struct apply_repl
     }
     while (ws->forwarded.first != NULL && ws->forwarded.first->number <= reply->number) {
         struct write *w = write_pop(&ws->forwarded);
-        write_end(s, w, w->number == reply->number ? reply->status : ERR_TIMEOUT, reply->index);
+        if (w->number == reply->number) {
+            write_end_applied(s, w, reply);
+        } else {
+            write_end(s, w, ERR_TIMEOUT, reply->index);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 #include "core/base/check.h"
 #include "core/base/mem.h"
 #include "core/base/metric.h"
+#include "store/row.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -200,7 +201,7 @@ static void match_prefix(struct query_group *group, void *ctx)
 {
     const struct match *m = ((void **)ctx)[0];
     const struct bytes *prefix = ((void **)ctx)[1];
-    bool below = bytes_begins(group->target, *prefix);
+    bool below = group->kind != WATCH_INDEX && bytes_begins(group->target, *prefix);
     bool above = group->kind == WATCH_KV_PREFIX && bytes_begins(*prefix, group->target);
     if (below || above) {
         m->found(group, m->ctx);
@@ -222,6 +223,15 @@ void query_groups_match(struct query_groups *g,
         query_groups_each(g, match_prefix, (void *)both);
     } else {
         match_key(&m, c->key);
+    }
+}
+
+void query_groups_moved(struct query_groups *g, struct bytes names, query_group_fn found, void *ctx)
+{
+    const struct match m = {.groups = g, .found = found, .ctx = ctx};
+    struct bytes name;
+    while (g->count > 0 && texts_next(&names, &name)) {
+        match_probe(&m, hash_target(g, WATCH_INDEX, name), WATCH_INDEX, name);
     }
 }
 

@@ -59,6 +59,11 @@ void query_groups_match(struct query_groups *g,
                         const struct change *c,
                         query_group_fn found,
                         void *ctx);
+/* The same, for the indexes that moved: texts (store/row.h). */
+void query_groups_moved(struct query_groups *g,
+                        struct bytes names,
+                        query_group_fn found,
+                        void *ctx);
 void query_groups_each(struct query_groups *g, query_group_fn found, void *ctx);
 
 #endif

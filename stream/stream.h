@@ -53,6 +53,7 @@ void stream_shutdown(struct stream *s, uint64_t retry_ms, const char *hint);
 enum watch_kind {
     WATCH_KV_KEY,
     WATCH_KV_PREFIX,
+    WATCH_INDEX, /* target: the name of an index (store/fleet.h) */
 };
 
 /* An evaluated query. `wake_index` is the index at which the answer last changed: the query waits
@@ -70,7 +71,7 @@ struct watch_answer {
 /* Identical waiting queries share one of these: same kind, target and rendering. */
 struct watch_query {
     enum watch_kind kind;
-    struct bytes target; /* key or prefix; copied */
+    struct bytes target; /* key, prefix or index name; copied */
     /* What else decides the answer's bytes (raw, pretty, keys + separator, rights); copied. */
     struct bytes variant;
     /* Pure: the answer at `v`. `target` and `variant` as above. */

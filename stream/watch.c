@@ -174,6 +174,7 @@ void watch_publish(struct stream *s, struct change_batch *b)
     for (size_t i = 0; i < b->count; i++) {
         query_groups_match(&s->groups, &b->changes[i], watch_collect, &woken);
     }
+    query_groups_moved(&s->groups, b->moved, watch_collect, &woken);
     watch_answer_list(s, &woken, b->view, false);
 }
 

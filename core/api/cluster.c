@@ -229,6 +229,7 @@ void api_members_order(struct request *r,
 struct proposed {
     struct proposal proposal;
     struct request *request; /* NULL: nobody waits any more */
+    void (*done)(struct request *r, const struct proposal *p);
 };
 
 static void proposed_cancelled(struct request *r)
@@ -244,8 +245,7 @@ static void proposed_done(struct proposal *p)
     if (r != NULL) {
         r->cancelled = NULL;
         if (p->status == OK || p->status == ERR_CONFLICT) {
-            reply_bytes(r, 200, "application/json",
-                        p->status == OK ? BYTES("true") : BYTES("false"));
+            a->done(r, p);
         } else {
             api_reply_err(r, p->status);
         }
@@ -253,7 +253,19 @@ static void proposed_done(struct proposal *p)
     free(a);
 }
 
+static void propose_answer(struct request *r, const struct proposal *p)
+{
+    reply_bytes(r, 200, "application/json", p->status == OK ? BYTES("true") : BYTES("false"));
+}
+
 void api_propose(struct request *r, struct command *c)
+{
+    api_propose_then(r, c, propose_answer);
+}
+
+void api_propose_then(struct request *r,
+                      struct command *c,
+                      void (*done)(struct request *r, const struct proposal *p))
 {
     struct api *api = api_of(r);
     struct buf command;
@@ -267,6 +279,7 @@ void api_propose(struct request *r, struct command *c)
     }
     struct proposed *a = mem_zalloc(1, sizeof *a);
     a->request = r;
+    a->done = done;
     a->proposal.done = proposed_done;
     a->proposal.ctx = a;
     r->ctx = a;

@@ -40,6 +40,11 @@ void api_members_order(struct request *r,
 /* Proposes `c`, which is encoded at once, and answers true or, where its condition did not hold,
  * false. */
 void api_propose(struct request *r, struct command *c);
+/* The same, and `done` answers whatever became of it but for errors, which are answered: `p` has
+ * status OK or ERR_CONFLICT, and is borrowed for the call. */
+void api_propose_then(struct request *r,
+                      struct command *c,
+                      void (*done)(struct request *r, const struct proposal *p));
 
 /* Compact JSON, indented with `?pretty`; takes `json`. */
 void api_reply_value(struct request *r, int status, json_t *json);
