@@ -261,6 +261,20 @@ static void model_command(struct model_entry *e, uint64_t index, const struct co
         /* Comes after a quarter of an hour: no run is so long. */
         world_violate("deletions are reaped at %llu", (unsigned long long)index);
         break;
+    case COMMAND_KV_LOCK:
+    case COMMAND_KV_SET_TTL:
+    case COMMAND_REGISTER:
+    case COMMAND_DEREGISTER:
+    case COMMAND_SESSION_CREATE:
+    case COMMAND_SESSION_DESTROY:
+    case COMMAND_SESSION_RENEW:
+    case COMMAND_EXPIRE:
+    case COMMAND_TXN:
+    case COMMAND_EVENT:
+    case COMMAND_COORDINATES:
+        world_violate("%s at %llu: no client here does that", command_name(c->type),
+                      (unsigned long long)index);
+        break;
     }
 }
 
