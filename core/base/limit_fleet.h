@@ -21,6 +21,11 @@
 #define EVENTS_KEPT           256U   /* for /v1/event/list; the change stream keeps all */
 #define TXN_OPS_MAX           4096U  /* Consul takes 64, newer ones 128 */
 #define TXN_RESULT_MAX        MIB(4) /* what the reads of one transaction may bring back */
+/* Of all changes of one command, and of the checks in one of them: those past the first are shown
+ * without their texts, those past both not at all. */
+#define APPLY_CHANGES_MAX     MIB(64)
+#define INSTANCE_CHECKS_WHOLE (192U * 1024U)
+#define INSTANCE_CHECKS_MAX   (256U * 1024U)
 #define REGISTER_CHECKS_MAX   256U   /* of one registration */
 #define SESSION_TTL_MIN_MS    10000U
 #define SESSION_TTL_MAX_MS    86400000U
