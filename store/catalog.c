@@ -112,7 +112,8 @@ static enum err catalog_touch_check(struct apply *a, const struct check_row *row
 }
 
 /* Writes the row unless it is `old` (NULL: there was none) with other indexes. */
-static enum err catalog_write_check(struct apply *a, struct check_row *row, const struct check_row *old)
+static enum err
+catalog_write_check(struct apply *a, struct check_row *row, const struct check_row *old)
 {
     struct schema_key k;
     row->create_index = old != NULL ? old->create_index : a->index;
@@ -138,7 +139,10 @@ static enum err catalog_write_check(struct apply *a, struct check_row *row, cons
 }
 
 /* The same but for what the rows are counted by. */
-static bool catalog_same_check(struct apply *a, const struct check_row *old, struct bytes data, const struct check_row *new)
+static bool catalog_same_check(struct apply *a,
+                               const struct check_row *old,
+                               struct bytes data,
+                               const struct check_row *new)
 {
     struct check_row row = *new;
     row.create_index = old->create_index;
@@ -273,7 +277,8 @@ static enum err catalog_refill_check(struct apply *a,
     return catalog_put_check(a, &filled);
 }
 
-static enum err catalog_write_service(struct apply *a, struct service_row *row, const struct service_row *old)
+static enum err
+catalog_write_service(struct apply *a, struct service_row *row, const struct service_row *old)
 {
     struct schema_key k;
     row->create_index = old != NULL ? old->create_index : a->index;
@@ -292,7 +297,10 @@ static enum err catalog_write_service(struct apply *a, struct service_row *row, 
     return old != NULL ? catalog_each_check_of(a, row, catalog_refill_check) : OK;
 }
 
-static bool catalog_same_service(struct apply *a, const struct service_row *old, struct bytes data, const struct service_row *new)
+static bool catalog_same_service(struct apply *a,
+                                 const struct service_row *old,
+                                 struct bytes data,
+                                 const struct service_row *new)
 {
     struct service_row row = *new;
     row.create_index = old->create_index;

@@ -84,8 +84,7 @@ static void side_close(struct side *s)
     buf_close(&s->checks.rows);
 }
 
-static enum err
-side_get(struct side *s, const struct schema_key *k, struct rocks_slice *slice)
+static enum err side_get(struct side *s, const struct schema_key *k, struct rocks_slice *slice)
 {
     return s->before ? apply_get_before(s->a, schema_key_view(k), slice)
                      : apply_get(s->a, schema_key_view(k), slice);
@@ -100,7 +99,8 @@ static void side_checks_clear(struct side_checks *c)
 }
 
 /* Without what may be long. */
-static void side_checks_add_short(struct side *s, struct side_checks *c, const struct check_row *row)
+static void
+side_checks_add_short(struct side *s, struct side_checks *c, const struct check_row *row)
 {
     struct check_row brief = {
         .node = row->node,
@@ -136,10 +136,8 @@ static enum err side_checks_add(struct side *s, struct side_checks *c, struct by
 }
 
 /* Of an instance; without id, of the node. */
-static enum err side_checks_read(struct side *s,
-                                 struct side_checks *c,
-                                 struct bytes node,
-                                 struct bytes service_id)
+static enum err
+side_checks_read(struct side *s, struct side_checks *c, struct bytes node, struct bytes service_id)
 {
     struct schema_key prefix;
     struct schema_key k;
@@ -158,8 +156,9 @@ static enum err side_checks_read(struct side *s,
         struct bytes id = bytes_slice(scan.key, prefix.len, scan.key.len);
         schema_fleet_two(&k, s->a->meta.restores, FLEET_CHECK, node, id);
         e = side_get(s, &k, &slice);
-        e = e == OK ? side_checks_add(s, c, slice.value)
-                    : e == ERR_NOT_FOUND ? catalog_corrupt(s->a) : e;
+        e = e == OK              ? side_checks_add(s, c, slice.value)
+            : e == ERR_NOT_FOUND ? catalog_corrupt(s->a)
+                                 : e;
     }
     rocks_slice_close(&slice);
     apply_scan_close(&scan);
@@ -258,8 +257,7 @@ static void settle_fill_before(struct instance_row *row, const struct side *was)
     row->was = true;
     row->before = was->checks.worst;
     row->tags_before = was->service.tags;
-    row->address_before =
-        was->service.address.len > 0 ? was->service.address : was->node.address;
+    row->address_before = was->service.address.len > 0 ? was->service.address : was->node.address;
     row->port_before = was->service.port;
 }
 
@@ -296,9 +294,7 @@ static enum err settle_removed(struct apply *a, const struct side *was)
 {
     struct instance_row row = {
         .is = false,
-        .service = {.node = was->service.node,
-                    .id = was->service.id,
-                    .name = was->service.name},
+        .service = {.node = was->service.node, .id = was->service.id, .name = was->service.name},
     };
     settle_fill_before(&row, was);
     settle_tell(a, &row);

@@ -46,8 +46,7 @@ static enum err catalog_claim_name(struct apply *a, const struct node_row *row, 
     struct node_row holder;
     bool alive = false;
     enum err e = catalog_node(a, row->name, &slice, &holder);
-    if (e == OK && !bytes_equal_nocase(holder.id, row->id) &&
-        !(upgrade && holder.id.len == 0)) {
+    if (e == OK && !bytes_equal_nocase(holder.id, row->id) && !(upgrade && holder.id.len == 0)) {
         e = catalog_is_alive(a, holder.name, &alive);
         if (e == OK && alive) {
             apply_refuse(a, "node name %.*s is taken by node %.*s (%.*s), which is alive",
@@ -152,10 +151,11 @@ enum err catalog_set_node(struct apply *a, const struct node_row *row)
 }
 
 /* Sessions have ended with the node already. */
-static enum err catalog_delete_all_of(struct apply *a,
-                                      enum fleet_table table,
-                                      struct bytes node,
-                                      enum err (*each)(struct apply *a, struct bytes node, struct bytes id))
+static enum err
+catalog_delete_all_of(struct apply *a,
+                      enum fleet_table table,
+                      struct bytes node,
+                      enum err (*each)(struct apply *a, struct bytes node, struct bytes id))
 {
     struct schema_key prefix;
     struct apply_scan scan;
@@ -189,7 +189,8 @@ enum err catalog_delete_node(struct apply *a, struct bytes node)
     e = e == OK ? catalog_touch_node(a, row.name) : e;
     e = e == OK ? catalog_delete_all_of(a, FLEET_CHECK, row.name, catalog_delete_check) : e;
     e = e == OK ? catalog_delete_all_of(a, FLEET_SERVICE, row.name, catalog_delete_service) : e;
-    e = e == OK ? catalog_delete_all_of(a, FLEET_COORDINATE, row.name, catalog_delete_coordinate) : e;
+    e = e == OK ? catalog_delete_all_of(a, FLEET_COORDINATE, row.name, catalog_delete_coordinate)
+                : e;
     if (e == OK) {
         schema_fleet_one(&k, a->meta.restores, FLEET_NODE, row.name);
         apply_delete(a, schema_key_view(&k));
