@@ -331,7 +331,7 @@ Test(topics, what_does_not_fit_a_topic_is_refused)
 /* --- a client against the view ------------------------------------------------------------------
  */
 
-#define SEEDS_DEFAULT 40U
+#define SEEDS_DEFAULT 6U
 #define STEPS         60U
 #define ROWS_MAX      64U
 #define INDEXES_MAX   512U
