@@ -32,10 +32,23 @@
 /* --- definitions and the agent (core/definition, core/agent) -------------------------------- */
 
 /* What one definition of a service or a check may take, as text and as values. */
-#define DEFINITION_MAX            KIB(64)
-#define DEFINITION_ARENA_MAX      KIB(512)
-#define DEFINITION_LIST_MAX       1024U
-#define CHECK_INTERVAL_MIN_MS     1000U /* Consul's: what is asked for more often gets this */
-#define CHECK_DURATION_MAX_MS     (366ULL * 86400000U)
+#define DEFINITION_MAX        KIB(64)
+#define DEFINITION_ARENA_MAX  KIB(512)
+#define DEFINITION_LIST_MAX   1024U
+#define CHECK_INTERVAL_MIN_MS 1000U /* Consul's: what is asked for more often gets this */
+/* What one agent may have registered with it. */
+#define LOCAL_SERVICES_MAX    16384U
+#define LOCAL_CHECKS_MAX      32768U
+#define CHECK_DURATION_MAX_MS (366ULL * 86400000U)
+
+/* Everything is compared with the catalog so often in a cluster of up to so many nodes. */
+#define SYNC_INTERVAL_MS  60000U
+#define SYNC_SCALE_NODES  128U
+/* What was refused or not answered is tried again, later each time. */
+#define SYNC_RETRY_MIN_MS 500U
+#define SYNC_RETRY_MAX_MS 15000U
+#define SYNC_IN_FLIGHT    16U /* commands at one time */
+/* Once the catalog was replaced, or looks new. */
+#define SYNC_SOON_MS      1000U
 
 #endif
