@@ -298,8 +298,7 @@ void sync_free(struct sync *s)
         return;
     }
     CHECK(s->closed);
-    LIST_FOREACH(at, &s->jobs)
-    {
+    LIST_FOREACH (at, &s->jobs) {
         job_free(LIST_OWNER(at, struct sync_job, link));
     }
     free(s);

@@ -71,7 +71,8 @@ void sync_compare_soon(struct sync *s);
 /* An output alone has changed. */
 void sync_defer(struct sync *s, struct local_check *c);
 
-/* --- pure parts, for sync.c and its tests ------------------------------------------------------ */
+/* --- pure parts, for sync.c and its tests ------------------------------------------------------
+ */
 
 /* Says of every item whether it is in sync with `rows`, buries what only the catalog has, and
  * takes over its tags where they win. */
@@ -83,9 +84,9 @@ enum err sync_compare(struct local *l,
 struct sync_step {
     struct command command;
     struct bytes token;
-    bool node;    /* the node's own row */
-    bool check;   /* of a check, not of a service */
-    bool checks;  /* of a service with all its checks */
+    bool node;   /* the node's own row */
+    bool check;  /* of a check, not of a service */
+    bool checks; /* of a service with all its checks */
     struct buf id;
     uint64_t generation;
     struct buf memory;

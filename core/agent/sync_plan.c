@@ -196,8 +196,7 @@ static void step_begin(struct sync_step *step, struct local_item *item)
     step->token = item->token;
 }
 
-static void
-step_gone(struct sync_step *step, const struct node_row *node, struct local_item *item)
+static void step_gone(struct sync_step *step, const struct node_row *node, struct local_item *item)
 {
     step_begin(step, item);
     step->command.type = COMMAND_DEREGISTER;

@@ -2,6 +2,7 @@
 
 #include "core/base/check.h"
 #include "core/base/limit.h"
+#include "core/base/list.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "store/fleet.h"

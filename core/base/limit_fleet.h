@@ -42,13 +42,24 @@
 #define CHECK_DURATION_MAX_MS (366ULL * 86400000U)
 
 /* Everything is compared with the catalog so often in a cluster of up to so many nodes. */
-#define SYNC_INTERVAL_MS  60000U
-#define SYNC_SCALE_NODES  128U
+#define SYNC_INTERVAL_MS        60000U
+#define SYNC_SCALE_NODES        128U
 /* What was refused or not answered is tried again, later each time. */
-#define SYNC_RETRY_MIN_MS 500U
-#define SYNC_RETRY_MAX_MS 15000U
-#define SYNC_IN_FLIGHT    16U /* commands at one time */
+#define SYNC_RETRY_MIN_MS       500U
+#define SYNC_RETRY_MAX_MS       15000U
+#define SYNC_IN_FLIGHT          16U /* commands at one time */
 /* Once the catalog was replaced, or looks new. */
-#define SYNC_SOON_MS      1000U
+#define SYNC_SOON_MS            1000U
+#define CHECK_TIMEOUT_MS        10000U
+#define CHECK_OUTPUT_MAX        4096U
+/* The first probe comes within its interval, and within this. */
+#define CHECK_START_SPREAD_MS   10000U
+/* Consul's: a service is critical for at least so long before it is deregistered for it, and so
+ * often it is looked for. */
+#define CHECK_DEREGISTER_MIN_MS 60000U
+#define CHECK_REAP_MS           30000U
+#define CHECK_UPDATE_DEFAULT_MS 300000U
+/* What a script may have printed and not been read. */
+#define SCRIPT_READ_MAX         KIB(64)
 
 #endif
