@@ -21,7 +21,12 @@
 #define EVENTS_KEPT           256U   /* for /v1/event/list; the change stream keeps all */
 #define TXN_OPS_MAX           4096U  /* Consul takes 64, newer ones 128 */
 #define TXN_RESULT_MAX        MIB(4) /* what the reads of one transaction may bring back */
-#define REGISTER_CHECKS_MAX   256U   /* of one registration */
+/* Of all changes of one command, and of the checks in one of them: those past the first are shown
+ * without their texts, those past both not at all. */
+#define APPLY_CHANGES_MAX     MIB(64)
+#define INSTANCE_CHECKS_WHOLE (192U * 1024U)
+#define INSTANCE_CHECKS_MAX   (256U * 1024U)
+#define REGISTER_CHECKS_MAX   256U /* of one registration */
 #define SESSION_TTL_MIN_MS    10000U
 #define SESSION_TTL_MAX_MS    86400000U
 #define LOCK_DELAY_DEFAULT_MS 15000U
@@ -36,30 +41,6 @@
 #define DEFINITION_ARENA_MAX  KIB(512)
 #define DEFINITION_LIST_MAX   1024U
 #define CHECK_INTERVAL_MIN_MS 1000U /* Consul's: what is asked for more often gets this */
-/* What one agent may have registered with it. */
-#define LOCAL_SERVICES_MAX    16384U
-#define LOCAL_CHECKS_MAX      32768U
 #define CHECK_DURATION_MAX_MS (366ULL * 86400000U)
-
-/* Everything is compared with the catalog so often in a cluster of up to so many nodes. */
-#define SYNC_INTERVAL_MS        60000U
-#define SYNC_SCALE_NODES        128U
-/* What was refused or not answered is tried again, later each time. */
-#define SYNC_RETRY_MIN_MS       500U
-#define SYNC_RETRY_MAX_MS       15000U
-#define SYNC_IN_FLIGHT          16U /* commands at one time */
-/* Once the catalog was replaced, or looks new. */
-#define SYNC_SOON_MS            1000U
-#define CHECK_TIMEOUT_MS        10000U
-#define CHECK_OUTPUT_MAX        4096U
-/* The first probe comes within its interval, and within this. */
-#define CHECK_START_SPREAD_MS   10000U
-/* Consul's: a service is critical for at least so long before it is deregistered for it, and so
- * often it is looked for. */
-#define CHECK_DEREGISTER_MIN_MS 60000U
-#define CHECK_REAP_MS           30000U
-#define CHECK_UPDATE_DEFAULT_MS 300000U
-/* What a script may have printed and not been read. */
-#define SCRIPT_READ_MAX         KIB(64)
 
 #endif
