@@ -126,7 +126,7 @@ Test(acl, errors_say_where)
          "At 1:20: a policy is \"read\", \"write\" or \"deny\", or \"list\" of keys"},
         {"\nkey { }", "At 2:5: expected a name in quotes"},
         {"operator \"x\" { policy = \"read\" }", "At 1:10: expected = and a policy"},
-        {"key \"a\" { }", "At 1:12: a rule without a policy"},
+        {"key \"a\" { }", "At 1:13: a rule without a policy"},
         {"operator_prefix = \"read\"", "At 1:1: no resource has this name"},
         {"key \"open", "At 1:5: expected a name in quotes"},
     };
