@@ -39,7 +39,8 @@ OWNERS = {
     r"raft\.h$": r"store/replica/(engine|guard)\w*\.[ch]",
     r"event2/": r"core/base/loop\.[ch]",
     r"(libwebsockets\.h|uv\.h)$": r"core/front/websocket\.[ch]",
-    r"curl/": r"webhook/client\.[ch]|core/cli/http_client\.c",
+    r"curl/": r"webhook/client\.[ch]|core/cli/http_client\.c|"
+               r"core/agent/check/http\.c",
     r"jansson\.h$": r"core/(?!base/).*|stream/protocol.*",
     r"libknot/": r"core/dns/packet\.[ch]",
     r"zlib\.h$": r"core/.*",
