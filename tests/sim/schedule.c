@@ -79,8 +79,7 @@ static const struct server *schedule_behind(uint64_t *ret_applied)
             store_facts_get(s->store, &facts);
         }
         *ret_applied = facts.applied_index;
-        if (!s->serving || facts.applied_index < last ||
-            disks[i].repair.phase != REPAIR_NONE) {
+        if (!s->serving || facts.applied_index < last || disks[i].repair.phase != REPAIR_NONE) {
             return s;
         }
     }
