@@ -2,9 +2,13 @@
 
 #include "store/autopilot.h"
 #include "store/command.h"
+#include "store/event.h"
+#include "store/expire.h"
 #include "store/history.h"
 #include "store/kv.h"
 #include "store/restore.h"
+#include "store/session.h"
+#include "store/txn_priv.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -134,16 +138,25 @@ enum err apply_command(struct apply *a, struct bytes command)
     case COMMAND_AUTOPILOT_SET:
         return autopilot_set(a, &c.autopilot_set);
     case COMMAND_KV_LOCK:
+        return kv_lock(a, &c.kv_lock);
     case COMMAND_KV_SET_TTL:
+        return kv_set_ttl(a, &c.kv_set_ttl);
+    case COMMAND_SESSION_CREATE:
+        return session_create(a, &c.session);
+    case COMMAND_SESSION_DESTROY:
+        return session_destroy(a, &c.session);
+    case COMMAND_SESSION_RENEW:
+        return session_renew(a, &c.session);
+    case COMMAND_EXPIRE:
+        return expire(a, &c.expire);
+    case COMMAND_TXN:
+        return txn_apply(a, &c.txn);
+    case COMMAND_EVENT:
+        return event_fire(a, &c.rows);
+    case COMMAND_COORDINATES:
+        return coordinates_set(a, &c.rows);
     case COMMAND_REGISTER:
     case COMMAND_DEREGISTER:
-    case COMMAND_SESSION_CREATE:
-    case COMMAND_SESSION_DESTROY:
-    case COMMAND_SESSION_RENEW:
-    case COMMAND_EXPIRE:
-    case COMMAND_TXN:
-    case COMMAND_EVENT:
-    case COMMAND_COORDINATES:
         break;
     }
     a->status = ERR_INVALID;
