@@ -121,6 +121,7 @@ enum err session_create(struct apply *a, const struct command_session *cmd)
         expiry_set(a, EXPIRY_SESSION, row.id, row.ttl_ms);
     }
     session_tell(a, CHANGE_SET, row.id, buf_view(&encoded));
+    buf_put(&a->detail, row.id);
     buf_close(&encoded);
     return OK;
 }

@@ -15,7 +15,8 @@
 #include "store/command.h"
 #include "store/row.h"
 
-/* ERR_CONFLICT and a sentence: its node or a check is missing, a check is critical. */
+/* The detail is its id; or ERR_CONFLICT and a sentence: its node or a check is missing, a check is
+ * critical. */
 enum err session_create(struct apply *a, const struct command_session *cmd) ERR_MUST_USE;
 /* One that is not there is destroyed well. */
 enum err session_destroy(struct apply *a, const struct command_session *cmd) ERR_MUST_USE;
