@@ -388,8 +388,7 @@ enum err fleet_next_key(struct fleet_scan *scan, struct bytes *ret_key)
     return OK;
 }
 
-static enum err
-fleet_expiry_decode(struct bytes value, struct expiry *x, struct expiry *ret_expiry)
+static enum err fleet_expiry_decode(struct bytes value, struct expiry *x, struct expiry *ret_expiry)
 {
     struct unpack in = {.rest = value};
     x->after_ms = unpack_u64(&in);
@@ -401,10 +400,8 @@ fleet_expiry_decode(struct bytes value, struct expiry *x, struct expiry *ret_exp
     return OK;
 }
 
-enum err view_expiry(struct view *v,
-                     enum expiry_kind kind,
-                     struct bytes name,
-                     struct expiry *ret_expiry)
+enum err
+view_expiry(struct view *v, enum expiry_kind kind, struct bytes name, struct expiry *ret_expiry)
 {
     struct schema_key k;
     struct rocks_slice slice = {0};

@@ -111,8 +111,8 @@ void api_session_node(struct request *r)
 
 void api_session_list(struct request *r)
 {
-    rows_answer(r, &(struct rows_query){.prefix = FLEET_INDEX_SESSIONS,
-                                        .evaluate = session_evaluate_all});
+    rows_answer(
+        r, &(struct rows_query){.prefix = FLEET_INDEX_SESSIONS, .evaluate = session_evaluate_all});
 }
 
 /* --- create -------------------------------------------------------------------------------------
