@@ -1,5 +1,6 @@
 #include "store/apply.h"
 
+#include "store/acl_apply.h"
 #include "store/autopilot.h"
 #include "store/catalog.h"
 #include "store/command.h"
@@ -45,6 +46,9 @@ static bool apply_is_overlaid(enum command_type type)
     case COMMAND_AUTOPILOT_SET:
     case COMMAND_EVENT:
     case COMMAND_COORDINATES:
+    case COMMAND_ACL_SET:
+    case COMMAND_ACL_DELETE:
+    case COMMAND_ACL_BOOTSTRAP:
         return false;
     case COMMAND_KV_LOCK:
     case COMMAND_KV_SET_TTL:
@@ -128,6 +132,12 @@ static enum err apply_one(struct apply *a, const struct command *c)
         return catalog_register(a, &c->registration);
     case COMMAND_DEREGISTER:
         return catalog_deregister(a, &c->deregistration);
+    case COMMAND_ACL_SET:
+        return acl_set(a, &c->acl);
+    case COMMAND_ACL_DELETE:
+        return acl_delete(a, &c->acl);
+    case COMMAND_ACL_BOOTSTRAP:
+        return acl_bootstrap(a, &c->acl);
     case COMMAND_KV_LOCK:
         return kv_lock(a, &c->kv_lock);
     case COMMAND_KV_SET_TTL:
