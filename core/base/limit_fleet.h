@@ -53,6 +53,7 @@
 #define ACL_SECRET_MAX        256U
 #define ACL_LINKS_MAX         4096U /* bytes of one kind of links of a token */
 #define ACL_CACHE_MAX         1024U /* tokens whose rights a thread remembers */
+#define ACL_AUTHORIZE_MAX     64U   /* questions of one /v1/internal/acl/authorize */
 #define ACL_BEGIN_SOON_MS     20U   /* the leader looks for what must be there, until it is */
 #define ACL_BEGIN_TICK_MS     5000U
 /* How often the agent's own tokens may be set until it is restarted. */
