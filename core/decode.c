@@ -214,8 +214,7 @@ decode_texts(struct decode *d, const json_t *value, size_t max, struct bytes *re
     return e;
 }
 
-static enum err
-decode_pairs(struct decode *d, json_t *value, size_t max, struct bytes *ret_pairs)
+static enum err decode_pairs(struct decode *d, json_t *value, size_t max, struct bytes *ret_pairs)
 {
     if (!json_is_object(value)) {
         return decode_mismatch(d, value, "map[string]string");
@@ -286,10 +285,8 @@ static const struct decode_field *field_of(const struct decode_type *type, const
     return NULL;
 }
 
-static enum err decode_integer(struct decode *d,
-                               const struct decode_field *f,
-                               const json_t *value,
-                               void *at)
+static enum err
+decode_integer(struct decode *d, const struct decode_field *f, const json_t *value, void *at)
 {
     bool small = f->kind == DECODE_NUMBER;
     uint64_t most = small ? UINT32_MAX : UINT64_MAX;
@@ -337,13 +334,14 @@ decode_field(struct decode *d, const struct decode_field *f, json_t *value, void
     return OK;
 }
 
-enum err
-decode_inside(struct decode *d, json_t *json, const struct decode_type *type, void *ret)
+enum err decode_inside(struct decode *d, json_t *json, const struct decode_type *type, void *ret)
 {
     const char *outer = d->type;
     enum err e = OK;
     if (!json_is_object(json)) {
-        return decode_mismatch(d, json, type->name);
+        char expected[64];
+        (void)snprintf(expected, sizeof expected, "structs.%s", type->name);
+        return decode_mismatch(d, json, expected);
     }
     if (d->depth == DECODE_DEPTH_MAX) {
         return decode_fail(d, ERR_TOO_BIG, "too many objects in each other");

@@ -67,9 +67,7 @@ enum err decode_mismatch(struct decode *d, const json_t *value, const char *expe
 enum err decode_fail(struct decode *d, enum err e, const char *format, ...) ERR_MUST_USE
     __attribute__((format(printf, 3, 4)));
 /* A structure inside, as DECODE_OBJECT. */
-enum err decode_inside(struct decode *d,
-                       json_t *json,
-                       const struct decode_type *type,
-                       void *ret) ERR_MUST_USE;
+enum err decode_inside(struct decode *d, json_t *json, const struct decode_type *type, void *ret)
+    ERR_MUST_USE;
 
 #endif

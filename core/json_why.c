@@ -2,6 +2,7 @@
 
 #include "core/base/limit.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* What may come next. */

@@ -29,7 +29,7 @@ struct registration {
     bool skip_node_update;
     bool has_service;
     struct service_row service;
-    struct check_row *checks; /* Check, then Checks */
+    struct check_row *checks; /* Checks, then Check */
     size_t check_count;
 };
 
