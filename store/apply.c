@@ -1,5 +1,6 @@
 #include "store/apply.h"
 
+#include "store/acl_apply.h"
 #include "store/autopilot.h"
 #include "store/catalog.h"
 #include "store/command.h"
@@ -35,13 +36,16 @@ static bool apply_is_overlaid(enum command_type type)
     case COMMAND_KV_DELETE_PREFIX:
     case COMMAND_TOMBSTONE_REAP:
     case COMMAND_RESTORE_BEGIN:
-    case COMMAND_RESTORE_CHUNK:
     case COMMAND_RESTORE_COMMIT:
     case COMMAND_RESTORE_ABORT:
     case COMMAND_AUTOPILOT_SET:
     case COMMAND_EVENT:
     case COMMAND_COORDINATES:
+    case COMMAND_ACL_SET:
+    case COMMAND_ACL_DELETE:
+    case COMMAND_ACL_BOOTSTRAP:
         return false;
+    case COMMAND_RESTORE_CHUNK:
     case COMMAND_KV_LOCK:
     case COMMAND_KV_SET_TTL:
     case COMMAND_REGISTER:
@@ -110,8 +114,7 @@ static enum err apply_one(struct apply *a, const struct command *c)
         restore_begin(a, &c->restore);
         return OK;
     case COMMAND_RESTORE_CHUNK:
-        restore_chunk(a, &c->restore);
-        return OK;
+        return restore_chunk(a, &c->restore);
     case COMMAND_RESTORE_COMMIT:
         restore_commit(a, &c->restore);
         return OK;
@@ -124,6 +127,12 @@ static enum err apply_one(struct apply *a, const struct command *c)
         return catalog_register(a, &c->registration);
     case COMMAND_DEREGISTER:
         return catalog_deregister(a, &c->deregistration);
+    case COMMAND_ACL_SET:
+        return acl_set(a, &c->acl);
+    case COMMAND_ACL_DELETE:
+        return acl_delete(a, &c->acl);
+    case COMMAND_ACL_BOOTSTRAP:
+        return acl_bootstrap(a, &c->acl);
     case COMMAND_KV_LOCK:
     case COMMAND_KV_SET_TTL:
     case COMMAND_SESSION_CREATE:

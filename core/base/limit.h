@@ -170,6 +170,7 @@
 /* Of a text that is looked at for what is wrong with it; jansson itself stops at 2048. */
 #define JSON_WHY_DEPTH_MAX 2048U
 
+#include "core/base/limit_agent.h"
 #include "core/base/limit_cluster.h"
 #include "core/base/limit_fleet.h"
 
