@@ -71,11 +71,10 @@ void api_coordinate_datacenters(struct request *r)
     enum err e = coordinate_evaluate(store_reader_view(api_of(r)->reader),
                                      BYTES(FLEET_INDEX_COORDINATES), variant, &answer);
     buf_init(&json, KV_ANSWER_MAX);
-    e = e == OK ? buf_printf(&json,
-                             "[{\"Datacenter\":\"%s\",\"AreaID\":\"wan\",\"Coordinates\":%.*s}]",
-                             api_of(r)->config->datacenter,
-                             BYTES_FORMAT(shared_view(answer.body)))
-                : e;
+    e = e == OK
+            ? buf_printf(&json, "[{\"Datacenter\":\"%s\",\"AreaID\":\"wan\",\"Coordinates\":%.*s}]",
+                         api_of(r)->config->datacenter, BYTES_FORMAT(shared_view(answer.body)))
+            : e;
     if (e == OK) {
         api_reply_json(r, buf_view(&json));
     } else {

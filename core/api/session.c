@@ -131,7 +131,7 @@ struct session_body {
     struct bytes service_checks;
 };
 
-static enum err body_lock_delay(struct decode *d, const json_t *value, void *field)
+static enum err body_lock_delay(struct decode *d, json_t *value, void *field)
 {
     uint64_t *ms = field;
     if (json_is_string(value)) {
@@ -150,7 +150,7 @@ static enum err body_lock_delay(struct decode *d, const json_t *value, void *fie
 }
 
 /* [{"ID": "a"}, ...] as the ids alone. */
-static enum err body_service_checks(struct decode *d, const json_t *value, void *field)
+static enum err body_service_checks(struct decode *d, json_t *value, void *field)
 {
     struct bytes *texts = field;
     struct buf ids;

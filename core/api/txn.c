@@ -1,4 +1,5 @@
 /* /v1/txn: several operations at once, all or none (contracts/consul.md, section 5). */
+#include "store/txn.h"
 #include "core/api/cluster.h"
 #include "core/api/kv.h"
 #include "core/api/rights.h"
@@ -6,8 +7,8 @@
 #include "core/base/text.h"
 #include "core/config.h"
 #include "core/registration.h"
+#include "store/fleet.h"
 #include "store/row_json.h"
-#include "store/txn.h"
 
 #include <string.h>
 
@@ -26,11 +27,11 @@ struct txn_body {
 
 /* One operation as it is written; what is not there is NULL. */
 struct txn_item {
-    const json_t *kv;
-    const json_t *node;
-    const json_t *service;
-    const json_t *check;
-    const json_t *session;
+    json_t *kv;
+    json_t *node;
+    json_t *service;
+    json_t *check;
+    json_t *session;
 };
 
 struct txn_kv_item {
@@ -45,22 +46,22 @@ struct txn_kv_item {
 struct txn_row_item {
     struct bytes verb;
     struct bytes node; /* of a service */
-    const json_t *row;
+    json_t *row;
 };
 
 /* --- words --------------------------------------------------------------------------------------
  */
 
 /* Kept as it is, for later: the body outlives it. */
-static enum err txn_keep(struct decode *d, const json_t *value, void *field)
+static enum err txn_keep(struct decode *d, json_t *value, void *field)
 {
     (void)d;
-    *(const json_t **)field = value;
+    *(json_t **)field = value;
     return OK;
 }
 
 /* Numbers of more digits than JSON's library takes have become texts (txn_quote()). */
-static enum err txn_number(struct decode *d, const json_t *value, void *field)
+static enum err txn_number(struct decode *d, json_t *value, void *field)
 {
     uint64_t *number = field;
     if (json_is_integer(value) && json_integer_value(value) >= 0) {
@@ -185,7 +186,7 @@ static bool txn_may(const struct txn_op *op, enum acl_resource resource, struct 
     return rights_may(resource, name, write ? ACL_WRITE : ACL_READ);
 }
 
-static enum err txn_item_kv(struct txn_body *t, const json_t *json)
+static enum err txn_item_kv(struct txn_body *t, json_t *json)
 {
     struct txn_kv_item item = {0};
     struct txn_op op = {.kind = TXN_KV};
@@ -211,11 +212,11 @@ static enum err txn_item_kv(struct txn_body *t, const json_t *json)
         op.value = buf_view(&value);
         txn_verb(&op, item.verb);
         const struct acl *rights = api_rights(t->request);
-        bool may = op.verb == TXN_DELETE_TREE
-                       ? !rights_enabled() || (rights != NULL && acl_allows_prefix(
-                                                                     rights, ACL_KEY, op.key,
-                                                                     ACL_WRITE))
-                       : txn_may(&op, ACL_KEY, op.key);
+        bool may =
+            op.verb == TXN_DELETE_TREE
+                ? !rights_enabled() ||
+                      (rights != NULL && acl_allows_prefix(rights, ACL_KEY, op.key, ACL_WRITE))
+                : txn_may(&op, ACL_KEY, op.key);
         e = txn_add(t, &op, may);
     }
     buf_close(&value);
@@ -232,7 +233,7 @@ static void txn_row_op(struct txn_op *op, struct txn_body *t, const struct bytes
     }
 }
 
-static enum err txn_item_node(struct txn_body *t, const json_t *json)
+static enum err txn_item_node(struct txn_body *t, json_t *json)
 {
     struct txn_row_item item = {0};
     struct registration_node node = {0};
@@ -254,7 +255,7 @@ static enum err txn_item_node(struct txn_body *t, const json_t *json)
     return e == OK ? txn_add(t, &op, txn_may(&op, ACL_NODE, node.row.name)) : e;
 }
 
-static enum err txn_item_service(struct txn_body *t, const json_t *json)
+static enum err txn_item_service(struct txn_body *t, json_t *json)
 {
     struct txn_row_item item = {0};
     struct service_row service = {0};
@@ -280,7 +281,7 @@ static enum err txn_item_service(struct txn_body *t, const json_t *json)
     return e == OK ? txn_add(t, &op, txn_may(&op, ACL_SERVICE, name)) : e;
 }
 
-static enum err txn_item_check(struct txn_body *t, const json_t *json)
+static enum err txn_item_check(struct txn_body *t, json_t *json)
 {
     struct txn_row_item item = {0};
     struct check_row check = {0};
@@ -306,7 +307,7 @@ static enum err txn_item_check(struct txn_body *t, const json_t *json)
     return e == OK ? txn_add(t, &op, may) : e;
 }
 
-static enum err txn_item_session(struct txn_body *t, const json_t *json)
+static enum err txn_item_session(struct txn_body *t, json_t *json)
 {
     struct txn_row_item item = {0};
     struct txn_op op = {.kind = TXN_SESSION};
@@ -325,7 +326,7 @@ static enum err txn_item_session(struct txn_body *t, const json_t *json)
     return txn_add(t, &op, may);
 }
 
-static enum err txn_item(struct txn_body *t, const json_t *json)
+static enum err txn_item(struct txn_body *t, json_t *json)
 {
     struct txn_item item = {0};
     enum err e = decode_value(&t->arena, json, &TXN_ITEM, &item, &t->why);
@@ -354,12 +355,13 @@ static enum err txn_item(struct txn_body *t, const json_t *json)
 /* --- answers ------------------------------------------------------------------------------------
  */
 
-static enum err txn_result_json(struct buf *out, const struct txn_result *r)
+static enum err
+txn_result_json(struct request *request, struct buf *out, const struct txn_result *r)
 {
     struct node_row node;
     struct service_row service;
     struct check_row check;
-    struct bytes dc = {0};
+    struct bytes dc = bytes_of(api_of(request)->config->datacenter);
     enum err e = OK;
     switch (r->kind) {
     case TXN_KV:
@@ -389,7 +391,8 @@ static enum err txn_result_json(struct buf *out, const struct txn_result *r)
 }
 
 /* What a read brings besides, as Consul's does. */
-#define TXN_READ_TAIL ",\"Index\":0,\"LastContact\":0,\"KnownLeader\":true,\"ConsistencyLevel\":\"\"}"
+#define TXN_READ_TAIL                                                                              \
+    ",\"Index\":0,\"LastContact\":0,\"KnownLeader\":true,\"ConsistencyLevel\":\"\"}"
 
 static void txn_reply(struct request *r, enum err status, struct bytes detail, bool read)
 {
@@ -407,7 +410,7 @@ static void txn_reply(struct request *r, enum err status, struct bytes detail, b
                 continue;
             }
             e = count++ > 0 ? buf_append_char(&json, ',') : OK;
-            e = e == OK ? txn_result_json(&json, &result) : e;
+            e = e == OK ? txn_result_json(r, &json, &result) : e;
         }
         e = e == OK ? buf_append_str(&json, "],\"Errors\":null") : e;
     } else {
@@ -447,8 +450,7 @@ static void txn_evaluate(struct request *r, struct bytes ops)
     buf_init(&detail, KV_ANSWER_MAX);
     enum err e = txn_read(store_reader_view(api_of(r)->reader), ops, &detail);
     if (e == OK || e == ERR_CONFLICT) {
-        reply_header_lines(r,
-                           BYTES("X-Consul-Knownleader: true\r\nX-Consul-Lastcontact: 0\r\n"));
+        reply_header_lines(r, BYTES("X-Consul-Knownleader: true\r\nX-Consul-Lastcontact: 0\r\n"));
         txn_reply(r, e, buf_view(&detail), true);
     } else {
         reply_err(r, e);
