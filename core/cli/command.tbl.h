@@ -1,6 +1,7 @@
 /* Every command: name, handler, whether it is Herald's own, one line about it.
  * Included with X defined; a new command is one line here. */
 X("agent", cli_agent, false, "Runs a Herald agent")
+X("event", cli_event, false, "Fire a new event")
 X("force-leave", cli_force_leave, false, "Forces a member of the cluster to enter the \"left\" state")
 X("info", cli_info, false, "Provides debugging information for operators.")
 X("join", cli_join, false, "Tell Herald agent to join cluster")
@@ -13,6 +14,7 @@ X("kv get", cli_kv_get, false, "Retrieves or lists data from the KV store")
 X("kv import", cli_kv_import, false, "Imports a tree stored as JSON to the KV store")
 X("kv put", cli_kv_put, false, "Sets or updates data in the KV store")
 X("leave", cli_leave, false, "Gracefully leaves the cluster and shuts down")
+X("lock", cli_lock, false, "Execute a command holding a lock")
 X("members", cli_members, false, "Lists the members of the cluster")
 X("monitor", cli_monitor, false, "Stream logs from an agent")
 X("operator", cli_operator, false, "Provides cluster-level tools for operators")
