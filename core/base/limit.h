@@ -153,6 +153,7 @@
 
 #define JSON_DEPTH_MAX 64U
 
+#include "core/base/limit_agent.h"
 #include "core/base/limit_cluster.h"
 #include "core/base/limit_fleet.h"
 
