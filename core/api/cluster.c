@@ -1,5 +1,6 @@
 #include "core/api/cluster.h"
 
+#include "core/api/rights.h"
 #include "core/base/limit.h"
 #include "core/base/mem.h"
 
@@ -26,6 +27,15 @@ static void asked_cancelled(struct request *r)
     a->request = NULL;
 }
 
+static void asked_answer(struct request *r, const struct asked *a, const struct world *w)
+{
+    const struct acl *before = NULL;
+    if (api_resume(r, &before)) {
+        a->answer(r, w);
+        rights_leave(before);
+    }
+}
+
 static void asked_members(struct members_order *o)
 {
     struct asked *a = o->ctx;
@@ -43,7 +53,7 @@ static void asked_members(struct members_order *o)
             store_facts_get(a->api->store, &w.facts);
         }
         r->cancelled = NULL;
-        a->answer(r, &w);
+        asked_answer(r, a, &w);
     }
     members_order_close(o);
     free(a);
@@ -199,8 +209,12 @@ static void members_ordered_done(struct members_order *o)
     if (r != NULL) {
         r->cancelled = NULL;
     }
+    const struct acl *before = NULL;
     if (r != NULL && o->status == OK && a->done != NULL) {
-        a->done(r, o);
+        if (api_resume(r, &before)) {
+            a->done(r, o);
+            rights_leave(before);
+        }
     } else if (r != NULL && o->status == OK) {
         reply_shared(r, 200, NULL, NULL);
     } else if (r != NULL && o->why.text[0] != '\0') {
@@ -275,6 +289,9 @@ void api_propose_then(struct request *r,
 {
     struct api *api = api_of(r);
     struct buf command;
+    if (!api_is_judged(r)) {
+        return;
+    }
     buf_init(&command, COMMAND_MAX);
     c->time_ms = env_wall_ms(loop_env(api->loop));
     enum err e = command_encode(&command, c);
@@ -337,32 +354,4 @@ json_t *member_json(const struct gossip_member *m)
                      "Addr", m->address, "Port", (int)m->port, "Tags", tags, "Status",
                      (int)m->status, "ProtocolMin", 1, "ProtocolMax", 5, "ProtocolCur", 2,
                      "DelegateMin", 2, "DelegateMax", 5, "DelegateCur", 4);
-}
-
-void duration_text(uint64_t ms, char ret_text[DURATION_TEXT_LEN])
-{
-    uint64_t hours = ms / 3600000;
-    uint64_t minutes = ms / 60000 % 60;
-    uint64_t seconds = ms / 1000 % 60;
-    char fraction[8] = "";
-    int at = 0;
-    if (ms > 0 && ms < 1000) {
-        (void)snprintf(ret_text, DURATION_TEXT_LEN, "%llums", (unsigned long long)ms);
-        return;
-    }
-    if (ms % 1000 > 0) {
-        (void)snprintf(fraction, sizeof fraction, ".%03u", (unsigned)(ms % 1000));
-        for (size_t len = 4; len > 1 && fraction[len - 1] == '0'; len--) {
-            fraction[len - 1] = '\0';
-        }
-    }
-    if (hours > 0) {
-        at += snprintf(ret_text, DURATION_TEXT_LEN, "%lluh", (unsigned long long)hours);
-    }
-    if (ms >= 60000) {
-        at += snprintf(ret_text + at, DURATION_TEXT_LEN - (size_t)at, "%llum",
-                       (unsigned long long)minutes);
-    }
-    (void)snprintf(ret_text + at, DURATION_TEXT_LEN - (size_t)at, "%llu%ss",
-                   (unsigned long long)seconds, fraction);
 }

@@ -1,4 +1,4 @@
-/* The limits between client agents and servers, and of joining through a cloud; included by
+/* The limits of the agent: its own services and checks, and how they are run and told; included by
  * limit.h.
  *
  * Threads  constants.
@@ -6,63 +6,32 @@
 #ifndef CORE_BASE_LIMIT_AGENT_H
 #define CORE_BASE_LIMIT_AGENT_H
 
-/* --- one connection of an agent to a server (core/rpc) ----------------------------------------
- */
-
-/* Bytes of one frame behind its length and checksum. */
-#define RPC_FRAME_MAX         KIB(64)
-/* Data of one frame: small enough that many streams take turns. */
-#define RPC_DATA_MAX          KIB(32)
-/* What the other side may send on a stream before it hears that room was made. */
-#define RPC_WINDOW            KIB(256)
-/* Streams of one connection: requests that wait, subscribers. */
-#define RPC_STREAMS_MAX       8192U
-/* Connections of agents to one front thread. */
-#define RPC_CONNECTIONS_MAX   4096U
-/* Above so much that waits for the socket, streams send nothing more; they go on at half of it. */
-#define RPC_OUT_FULL          MIB(1)
-/* Above so much, small frames too: the other side reads nothing, and is let go. */
-#define RPC_OUT_MAX           MIB(16)
-/* Silence until a ping; silence until the other side is gone. */
-#define RPC_PING_MS           3000U
-#define RPC_DEAD_MS           9000U
-#define RPC_HELLO_MS          3000U /* connecting and both hellos */
-/* All servers were tried: a rest, doubling, before the next round. */
-#define RPC_RETRY_MIN_MS      100U
-#define RPC_RETRY_MAX_MS      2000U
-/* An agent moves to another server, chosen at random, so often (and up to twice that). */
-#define RPC_BALANCE_MS        120000U
-#define RPC_SERVERS_MAX       64U
-/* The head of an answer; an answer up to this is held whole, a larger one is passed on as it
- * comes. */
-#define RPC_ANSWER_HEAD_MAX   KIB(32)
-#define RPC_ANSWER_FIELDS_MAX 64U
-#define RPC_ANSWER_HOLD_MAX   MIB(4)
-
-/* --- shared queries of a client agent (core/agent/shared_query) --------------------------------
- */
-
-/* Distinct queries that are known, and the bytes of their last answers. */
-#define SHARED_QUERIES_MAX 16384U
-#define SHARED_ANSWERS_MAX MIB(128)
-/* An upstream query waits so long at the server, and is kept so long when nobody waits any more. */
-#define SHARED_UPSTREAM_MS 300000U
-#define SHARED_LINGER_MS   5000U
-/* After a failed upstream query the next try. */
-#define SHARED_RETRY_MS    1000U
-
-/* --- joining through a cloud (core/agent/cloud) ------------------------------------------------
- */
-
-#define CLOUD_TEXT_MAX        KIB(4) /* a provider string */
-#define CLOUD_ARGS_MAX        32U
-#define CLOUD_ADDRESSES_MAX   64U
-#define CLOUD_HTTP_MS         10000U /* one request */
-#define CLOUD_ANSWER_MAX      MIB(4)
-#define CLOUD_PAGES_MAX       64U /* of DescribeInstances */
-#define CLOUD_XML_DEPTH_MAX   32U
-#define CLOUD_EXEC_MS         10000U
-#define CLOUD_EXEC_OUTPUT_MAX KIB(64)
-#define CLOUD_EXEC_ARGS_MAX   32U
+/* What one agent may have registered with it. */
+#define LOCAL_SERVICES_MAX      16384U
+#define LOCAL_CHECKS_MAX        32768U
+/* Everything is compared with the catalog so often in a cluster of up to so many nodes. */
+#define SYNC_INTERVAL_MS        60000U
+#define SYNC_SCALE_NODES        128U
+/* What was refused or not answered is tried again, later each time. */
+#define SYNC_RETRY_MIN_MS       500U
+#define SYNC_RETRY_MAX_MS       15000U
+#define SYNC_IN_FLIGHT          16U /* commands at one time */
+/* Once the catalog was replaced, or looks new. */
+#define SYNC_SOON_MS            1000U
+#define CHECK_TIMEOUT_MS        10000U
+#define CHECK_OUTPUT_MAX        4096U
+/* The first probe comes within its interval, and within this. */
+#define CHECK_START_SPREAD_MS   10000U
+/* Consul's: a service is critical for at least so long before it is deregistered for it, and so
+ * often it is looked for. */
+#define CHECK_DEREGISTER_MIN_MS 60000U
+#define CHECK_REAP_MS           30000U
+#define CHECK_UPDATE_DEFAULT_MS 300000U
+/* What a script may have printed and not been read. */
+#define SCRIPT_READ_MAX         KIB(64)
+/* A request that waits for a local service to change is asked again so often. */
+#define AGENT_WAIT_STEP_MS      2000U
+/* One answer about all services or checks. */
+#define AGENT_ANSWER_MAX        MIB(128)
 
 #endif

@@ -171,3 +171,7 @@ X(METRIC_GOSSIP_EXCHANGES_FAILED,
   "gossip.exchanges_failed",
   "exchanges",
   "push/pull exchanges that failed")
+X(METRIC_SYNC_WRITES, COUNTER, "agent.sync.writes", "commands", "services and checks told to the servers")
+X(METRIC_SYNC_FAILED, COUNTER, "agent.sync.failed", "commands", "of these, refused or not answered")
+X(METRIC_CHECK_RUNS, COUNTER, "agent.check.runs", "runs", "checks that were run")
+X(METRIC_CHECK_TIMEOUTS, COUNTER, "agent.check.timeouts", "runs", "of these, ended by their timeout")
