@@ -16,10 +16,13 @@
 #define META_PAIRS_MAX        64U
 #define META_NAME_MAX         128U
 #define META_VALUE_MAX        512U
-#define SESSION_ID_MAX        64U    /* a UUID has 36 */
-#define EVENT_PAYLOAD_MAX     512U   /* before encoding, as Consul; the answer names it */
-#define EVENTS_KEPT           256U   /* for /v1/event/list; the change stream keeps all */
+#define SESSION_ID_MAX        64U  /* a UUID has 36 */
+#define EVENT_PAYLOAD_MAX     512U /* before encoding, as Consul; the answer names it */
+#define EVENTS_KEPT           256U /* for /v1/event/list; the change stream keeps all */
+/* An answer about the fleet. */
+#define FLEET_ANSWER_MAX      MIB(512)
 #define TXN_OPS_MAX           4096U  /* Consul takes 64, newer ones 128 */
+#define TXN_REQUEST_MAX       MIB(1) /* bytes of JSON; twice what Consul takes */
 #define TXN_RESULT_MAX        MIB(4) /* what the reads of one transaction may bring back */
 /* Of all changes of one command, and of the checks in one of them: those past the first are shown
  * without their texts, those past both not at all. */
@@ -31,6 +34,10 @@
 #define SESSION_TTL_MAX_MS    86400000U
 #define LOCK_DELAY_DEFAULT_MS 15000U
 #define LOCK_DELAY_MAX_MS     60000U
+/* What expires ends so much later than it says: whoever counts from our answer is never early. */
+#define EXPIRE_SLACK_MS       50U
+#define EXPIRE_RETRY_MS       1000U /* between two tries to end what is due */
+#define EXPIRE_TICK_MS        500U  /* between two looks whether this server leads */
 #define KEY_TTL_MIN_MS        1000U
 #define KEY_TTL_MAX_MS        (366ULL * 86400000U)
 
@@ -49,6 +56,7 @@
 #define ACL_SECRET_MAX        256U
 #define ACL_LINKS_MAX         4096U /* bytes of one kind of links of a token */
 #define ACL_CACHE_MAX         1024U /* tokens whose rights a thread remembers */
+#define ACL_AUTHORIZE_MAX     64U   /* questions of one /v1/internal/acl/authorize */
 #define ACL_BEGIN_SOON_MS     20U   /* the leader looks for what must be there, until it is */
 #define ACL_BEGIN_TICK_MS     5000U
 /* How often the agent's own tokens may be set until it is restarted. */
