@@ -12,6 +12,7 @@
 #include "stream/stream.h"
 
 struct config;
+struct forward;
 struct host;
 struct members;
 struct tokens;
@@ -25,6 +26,7 @@ struct api {
     struct store_reader *reader;
     struct stream *stream;
     struct loop *loop;
+    struct forward *forward; /* a client agent's, which has no store, reader, stream; else NULL */
 };
 
 struct api *api_of(const struct request *r);
@@ -36,6 +38,8 @@ struct read_options {
     uint64_t index;
     uint64_t wait_ms; /* default, cap and jitter included */
     bool pretty;
+    bool catalog; /* the answer says how consistent it is (X-Consul-Effective-Consistency) */
+    bool cached;  /* ?cached where Consul has a cache: X-Cache, Age */
 };
 
 /* False: something was malformed, and the request has been answered. */
