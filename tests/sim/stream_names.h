@@ -1,5 +1,5 @@
-/* Included before everything else in stream/ when it is built for the simulator, whose checkers have
- * a module of the same name: stream/history.h under another one.
+/* Included before everything else in stream/ when it is built for the simulator, whose checkers
+ * have a module of the same name: stream/history.h under another one.
  *
  * Threads  constants.
  */
