@@ -241,6 +241,12 @@ static void follower_break(struct follower *f)
         f->count--;
         f->snapshot_at = 0;
     }
+    if (f->count > 0 && f->records[f->count - 1].kind == STREAM_FROM && f->cursor == 0) {
+        /* From the beginning, and nothing came: 0 is no place to resume from, it means the oldest.
+         */
+        f->count--;
+        f->has_cursor = false;
+    }
     f->link = NULL;
     /* Some stay away until the history has gone on without them. */
     uint64_t away_us = !followers.stopped && dice_below(4) == 0 ? 15 * SECOND_US : SECOND_US;
