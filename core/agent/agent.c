@@ -16,12 +16,12 @@
 /* A label of a DNS name (RFC 1123): letters, digits, dashes inside. */
 static bool is_label(struct bytes text)
 {
-    bool good = text.len > 0 && text.len <= 63 && text.ptr[0] != '-' &&
-                text.ptr[text.len - 1] != '-';
+    bool good =
+        text.len > 0 && text.len <= 63 && text.ptr[0] != '-' && text.ptr[text.len - 1] != '-';
     for (size_t i = 0; good && i < text.len; i++) {
         char c = text.ptr[i];
-        good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-               c == '-';
+        good =
+            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
     }
     return good;
 }
@@ -46,8 +46,9 @@ static enum err scripts_check(const struct agent *a,
         return OK;
     }
     if (a->config->enable_local_script_checks) {
-        reason_set(why, "Scripts are disabled on this agent from remote calls; to enable, configure "
-                        "'enable_script_checks' to true");
+        reason_set(why,
+                   "Scripts are disabled on this agent from remote calls; to enable, configure "
+                   "'enable_script_checks' to true");
     } else {
         reason_set(why, "Scripts are disabled on this agent; to enable, configure "
                         "'enable_script_checks' or 'enable_local_script_checks' to true");
@@ -68,9 +69,8 @@ static void check_begin(struct agent *a, struct local_check *c)
 static bool check_same(const struct local_check *old, const struct local_check_new *c)
 {
     return c->definition != NULL && old->item.source == c->source &&
-           bytes_equal(old->item.json, c->definition->json) &&
-           bytes_equal(old->row.id, c->id) && bytes_equal(old->row.name, c->name) &&
-           bytes_equal(old->row.service_id, c->service_id) &&
+           bytes_equal(old->item.json, c->definition->json) && bytes_equal(old->row.id, c->id) &&
+           bytes_equal(old->row.name, c->name) && bytes_equal(old->row.service_id, c->service_id) &&
            bytes_equal(old->row.notes, c->notes);
 }
 
@@ -135,7 +135,7 @@ enum err agent_add_check_definition(struct agent *a,
     struct local_check_new n = {
         .definition = d,
         .id = d->id.len > 0 ? d->id : d->name,
-        .name = d->name,
+        .name = d->name.len > 0 ? d->name : d->id,
         .service_id = d->service_id,
         .kind = d->kind,
         .status = definition_status(d),
@@ -197,7 +197,8 @@ static bool service_says(const struct service_definition *s, const struct local_
 }
 
 /* Drops the checks of a service that `s` does not name; NULL: all of them. */
-static void drop_checks(struct agent *a, struct bytes service_id, const struct service_definition *s)
+static void
+drop_checks(struct agent *a, struct bytes service_id, const struct service_definition *s)
 {
     for (size_t i = 0; i < a->local.checks.count; i++) {
         const struct local_check *c = local_check_at(&a->local, i);
@@ -372,8 +373,8 @@ static void agent_configure(struct agent *a)
     wanted_drop(a, &w);
     for (size_t i = 0; i < w.service_count; i++) {
         if (agent_add_service(a, &w.services[i], &how, &why) != OK) {
-            log_line(LOG_AGENT_DEFINITION, "service=\"%.*s\" %s",
-                     BYTES_FORMAT(w.services[i].name), why.text);
+            log_line(LOG_AGENT_DEFINITION, "service=\"%.*s\" %s", BYTES_FORMAT(w.services[i].name),
+                     why.text);
         }
     }
     for (size_t i = 0; i < w.check_count; i++) {
@@ -405,8 +406,7 @@ static void kept_service(void *ctx, json_t *object)
     if (e == OK) {
         /* Its checks have files of their own: those that are still there. */
         s.check_count = 0;
-        const struct local_service *there =
-            local_service(&a->local, s.id.len > 0 ? s.id : s.name);
+        const struct local_service *there = local_service(&a->local, s.id.len > 0 ? s.id : s.name);
         if (there == NULL) {
             e = agent_add_service(a, &s, &how, &why);
         }
@@ -420,9 +420,9 @@ static void kept_service(void *ctx, json_t *object)
 static struct bytes object_text(json_t *object, const char *name)
 {
     const json_t *value = json_object_get(object, name);
-    return json_is_string(value) ? (struct bytes){.ptr = json_string_value(value),
-                                                  .len = json_string_length(value)}
-                                 : BYTES("");
+    return json_is_string(value)
+               ? (struct bytes){.ptr = json_string_value(value), .len = json_string_length(value)}
+               : BYTES("");
 }
 
 static void kept_check(void *ctx, json_t *object)
@@ -570,7 +570,8 @@ static void agent_begin(struct agent *a)
     local_files_each(&a->files, true, kept_check, a);
 }
 
-enum err agent_open(const struct agent_options *options, struct agent **ret_agent, struct reason *why)
+enum err
+agent_open(const struct agent_options *options, struct agent **ret_agent, struct reason *why)
 {
     struct agent *a = mem_zalloc(1, sizeof *a);
     a->options = *options;

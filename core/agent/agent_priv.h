@@ -9,6 +9,7 @@
 #include "core/agent/check/http.h"
 #include "core/agent/check/run.h"
 #include "core/agent/local_file.h"
+#include "core/base/list.h"
 
 #include <stdatomic.h>
 

@@ -44,10 +44,7 @@ void agent_set_status(struct agent *a,
     agent_refresh_aliases(a);
 }
 
-void agent_on_found(void *ctx,
-                    struct check_run *run,
-                    enum check_status status,
-                    struct bytes output)
+void agent_on_found(void *ctx, struct check_run *run, enum check_status status, struct bytes output)
 {
     agent_set_status(ctx, check_run_owner(run), status, output);
 }
@@ -192,8 +189,7 @@ void agent_on_aliases(struct timer *t)
 
 void agent_close_aliases(struct agent *a)
 {
-    LIST_FOREACH(at, &a->alias_asks)
-    {
+    LIST_FOREACH (at, &a->alias_asks) {
         alias_ask_free(LIST_OWNER(at, struct alias_ask, link));
     }
 }

@@ -22,7 +22,8 @@
 /* --- paths --------------------------------------------------------------------------------------
  */
 
-static enum err dir_make(const char *data_dir, const char *name, char **ret_path, struct reason *why)
+static enum err
+dir_make(const char *data_dir, const char *name, char **ret_path, struct reason *why)
 {
     char path[PATH_MAX];
     int len = snprintf(path, sizeof path, "%s/%s", data_dir, name);

@@ -16,8 +16,8 @@ struct local_files {
 };
 
 /* `data_dir` NULL: nothing is kept. */
-enum err local_files_open(struct local_files *f, const char *data_dir, struct reason *why)
-    ERR_MUST_USE;
+enum err
+local_files_open(struct local_files *f, const char *data_dir, struct reason *why) ERR_MUST_USE;
 void local_files_close(struct local_files *f);
 
 /* Log what goes wrong. */
