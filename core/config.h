@@ -85,7 +85,6 @@ struct config {
     uint64_t autopilot_min_quorum;
     uint64_t autopilot_stable_ms;
 
-<<<<<<< HEAD
     /* The agent's own services and checks (core/agent). */
     struct config_definition *definitions;
     size_t definition_count;
@@ -95,7 +94,6 @@ struct config {
     bool discard_check_output;
     bool enable_script_checks; /* of the API too */
     bool enable_local_script_checks;
-=======
     /* Access control. Old names were merged into these when the configuration is loaded. */
     bool acl_enabled;
     bool acl_key_list;        /* listing keys needs `list`, not only `read` */
@@ -107,7 +105,6 @@ struct config {
     char *acl_token_replication;
     char *acl_token_service;
     char *acl_token_dns;
->>>>>>> fleet
 
     char *pid_file; /* NULL: none */
 

@@ -56,14 +56,12 @@ USED("autopilot.last_contact_threshold", DURATION, autopilot_contact_ms, 1, 3600
 USED("autopilot.max_trailing_logs", NUMBER, autopilot_trailing, 0, 1000000000, START)
 USED("autopilot.min_quorum", NUMBER, autopilot_min_quorum, 0, 1000, START)
 USED("autopilot.server_stabilization_time", DURATION, autopilot_stable_ms, 0, 86400000, START)
-<<<<<<< HEAD
 USED("node_meta", MAP, node_meta, 0, 0, START)
 USED("check_update_interval", DURATION, check_update_interval_ms, 0, 86400000, START)
 USED("check_output_max_size", NUMBER, check_output_max_size, 1, ROW_OUTPUT_MAX, RELOAD)
 USED("discard_check_output", SWITCH, discard_check_output, 0, 0, RELOAD)
 USED("enable_script_checks", SWITCH, enable_script_checks, 0, 0, START)
 USED("enable_local_script_checks", SWITCH, enable_local_script_checks, 0, 0, START)
-=======
 /* Access control; of old names that mean the same the new one wins. */
 USED("acl.enabled", SWITCH, acl_enabled, 0, 0, START)
 USED("acl.default_policy", TEXT, acl_default_policy, 0, 0, START)
@@ -85,7 +83,6 @@ USED("acl_agent_master_token", TEXT, acl_old_agent_master, 0, 0, START)
 USED("acl_agent_token", TEXT, acl_old_agent, 0, 0, START)
 USED("acl_replication_token", TEXT, acl_old_replication, 0, 0, START)
 USED("acl_token", TEXT, acl_old_default, 0, 0, START)
->>>>>>> fleet
 /* Herald's own. */
 USED("herald.history_age", DURATION, history_age_ms, 0, INT64_MAX, RELOAD)
 USED("herald.history_bytes", NUMBER, history_bytes, 0, INT64_MAX, RELOAD)
