@@ -236,6 +236,7 @@ enum err agent_add_service(struct agent *a,
     warn_names(s);
     log_line(LOG_SERVICE_ADDED, "service=\"%.*s\"", BYTES_FORMAT(id));
     sync_changed(a->sync);
+    agent_wake(a);
     return e;
 }
 
@@ -269,6 +270,7 @@ enum err agent_remove_service(struct agent *a, struct bytes id)
     enum err e = local_remove_service(&a->local, id);
     agent_refresh_aliases(a);
     sync_changed(a->sync);
+    agent_wake(a);
     return e;
 }
 
@@ -580,6 +582,8 @@ agent_open(const struct agent_options *options, struct agent **ret_agent, struct
     a->reload_mail = (struct mail){.deliver = agent_on_reload};
     atomic_store(&a->next_config, options->config);
     list_init(&a->alias_asks);
+    list_init(&a->waiting);
+    env_timer_init(a->env, &a->wait_step, agent_on_wait_step);
     local_init(&a->local);
     enum err e = agent_node(a, why);
     e = e == OK ? local_files_open(&a->files, options->config->data_dir, why) : e;
@@ -601,6 +605,8 @@ void agent_stop(struct agent *a)
     a->stopped = true;
     timer_stop(&a->reap);
     timer_stop(&a->aliases);
+    timer_stop(&a->wait_step);
+    agent_wake_all(a);
     sync_close(a->sync);
     for (size_t i = 0; i < a->local.checks.count; i++) {
         struct local_check *c = local_check_at(&a->local, i);

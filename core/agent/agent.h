@@ -14,6 +14,7 @@
 #define CORE_AGENT_AGENT_H
 
 #include "core/agent/sync.h"
+#include "core/base/list.h"
 #include "core/base/loop.h"
 #include "core/config.h"
 
@@ -51,9 +52,12 @@ void agent_compare_soon(struct agent *a);
 
 enum agent_verb {
     AGENT_NOTHING,          /* has been reached when it is done: what came before is done too */
-    AGENT_SERVICES,         /* all as JSON */
-    AGENT_SERVICE,          /* `id`; `hash` of the answer */
-    AGENT_CHECKS,           /* all as JSON */
+    AGENT_SERVICES,         /* all: texts, each an encoded row (store/row.h) */
+    AGENT_SERVICE,          /* `id`, as JSON; `hash` of the answer; while that is `text` it waits,
+                               AGENT_WAIT_STEP_MS at most */
+    AGENT_CHECKS,           /* all: texts, each an encoded row */
+    AGENT_NAME_OF_SERVICE,  /* `id` -> the service's name; nothing: there is none */
+    AGENT_NAME_OF_CHECK,    /* `id` -> the name of its service; nothing: it is the node's, or none */
     AGENT_HEALTH_ID,        /* `id`: of a service */
     AGENT_HEALTH_NAME,      /* `id`: a service's name */
     AGENT_SERVICE_REGISTER, /* `text`: JSON; `flag`: its other checks go */
@@ -77,12 +81,14 @@ struct agent_order {
     /* read-only, in `done` */
     int status;        /* 200, or an error with `answer` as its sentence */
     struct buf answer; /* JSON, a sentence, or nothing */
-    struct buf reason; /* of health: one word, or what is not there */
+    struct buf reason; /* of health: one word, or what is not there; of SERVICE: its name */
     char hash[17];
     /* private */
     struct mail mail;
     struct agent *agent;
     struct loop *loop;
+    struct list link;
+    bool waiting;
 };
 
 void agent_order_init(struct agent_order *o, enum agent_verb verb);

@@ -42,7 +42,9 @@ static void order_service(struct agent *a, struct agent_order *o)
         order_say(o, 404, text);
         return;
     }
-    enum err e = local_json_service(&o->answer, s, bytes_of(a->config->datacenter));
+    buf_clear(&o->reason);
+    buf_put(&o->reason, s->row.name);
+    enum err e = local_json_service(&o->answer, &s->row, bytes_of(a->config->datacenter));
     /* The same service has the same hash on every agent and after every restart: FNV-1a. */
     uint64_t hash = 14695981039346656037ULL;
     for (size_t i = 0; i < o->answer.len; i++) {
@@ -54,6 +56,19 @@ static void order_service(struct agent *a, struct agent_order *o)
         e = buf_printf(&o->answer, ",\"ContentHash\":\"%s\"}", o->hash);
     }
     order_json(o, e);
+}
+
+static void order_name(struct agent *a, struct agent_order *o)
+{
+    struct bytes id = buf_view(&o->id);
+    if (o->verb == AGENT_NAME_OF_CHECK) {
+        const struct local_check *c = local_check(&a->local, id);
+        id = c == NULL ? BYTES("") : c->row.service_id;
+    }
+    const struct local_service *s = local_service(&a->local, id);
+    if (s != NULL) {
+        buf_put(&o->answer, s->row.name);
+    }
 }
 
 /* --- health -------------------------------------------------------------------------------------
@@ -80,7 +95,7 @@ static enum err
 health_json(struct agent *a, struct buf *out, const struct local_service *s, const char *word)
 {
     enum err e = buf_printf(out, "{\"AggregatedStatus\":\"%s\",\"Service\":", word);
-    e = e == OK ? local_json_service(out, s, bytes_of(a->config->datacenter)) : e;
+    e = e == OK ? local_json_service(out, &s->row, bytes_of(a->config->datacenter)) : e;
     e = e == OK ? buf_append_str(out, ",\"Checks\":") : e;
     e = e == OK ? local_json_health_checks(out, &a->local, &a->row, s->row.id) : e;
     return e == OK ? buf_append_char(out, '}') : e;
@@ -329,18 +344,21 @@ static void order_deregister(struct agent *a, struct agent_order *o)
 
 void agent_carry_out(struct agent *a, struct agent_order *o)
 {
-    struct bytes datacenter = bytes_of(a->config->datacenter);
     switch (o->verb) {
     case AGENT_NOTHING:
         break;
     case AGENT_SERVICES:
-        order_json(o, local_json_services(&o->answer, &a->local, datacenter));
+        order_json(o, local_rows_services(&o->answer, &a->local, &a->row));
         break;
     case AGENT_SERVICE:
         order_service(a, o);
         break;
     case AGENT_CHECKS:
-        order_json(o, local_json_checks(&o->answer, &a->local, &a->row));
+        order_json(o, local_rows_checks(&o->answer, &a->local, &a->row));
+        break;
+    case AGENT_NAME_OF_SERVICE:
+    case AGENT_NAME_OF_CHECK:
+        order_name(a, o);
         break;
     case AGENT_HEALTH_ID:
         order_health_id(a, o);
@@ -379,16 +397,61 @@ static void order_on_back(struct mail *m)
     o->done(o);
 }
 
+static void order_back(struct agent_order *o)
+{
+    o->mail = (struct mail){.deliver = order_on_back};
+    mailbox_post(loop_mailbox(o->loop), &o->mail);
+}
+
 static void order_on_agent(struct mail *m)
 {
     struct agent_order *o = LIST_OWNER(m, struct agent_order, mail);
-    if (o->agent->stopped) {
+    struct agent *a = o->agent;
+    if (a->stopped) {
         order_say(o, 503, err_text(ERR_CLOSED));
     } else {
-        agent_carry_out(o->agent, o);
+        agent_carry_out(a, o);
     }
-    o->mail = (struct mail){.deliver = order_on_back};
-    mailbox_post(loop_mailbox(o->loop), &o->mail);
+    o->waiting = !a->stopped && o->verb == AGENT_SERVICE && o->status == 200 &&
+                 bytes_equal(buf_view(&o->text), bytes_of(o->hash));
+    if (!o->waiting) {
+        order_back(o);
+        return;
+    }
+    list_append(&a->waiting, &o->link);
+    if (!timer_armed(&a->wait_step)) {
+        env_timer_start(a->env, &a->wait_step, AGENT_WAIT_STEP_MS);
+    }
+}
+
+void agent_wake_all(struct agent *a)
+{
+    LIST_FOREACH(at, &a->waiting)
+    {
+        struct agent_order *o = LIST_OWNER(at, struct agent_order, link);
+        list_remove(&o->link);
+        order_back(o);
+    }
+}
+
+void agent_wake(struct agent *a)
+{
+    LIST_FOREACH(at, &a->waiting)
+    {
+        struct agent_order *o = LIST_OWNER(at, struct agent_order, link);
+        buf_clear(&o->answer);
+        agent_carry_out(a, o);
+        if (o->status != 200 || !bytes_equal(buf_view(&o->text), bytes_of(o->hash))) {
+            list_remove(&o->link);
+            order_back(o);
+        }
+    }
+}
+
+/* Whoever asks may have gone away meanwhile. */
+void agent_on_wait_step(struct timer *t)
+{
+    agent_wake_all(LIST_OWNER(t, struct agent, wait_step));
 }
 
 void agent_order_init(struct agent_order *o, enum agent_verb verb)

@@ -26,6 +26,8 @@ struct agent {
     struct timer reap;
     struct timer aliases; /* those of other nodes are asked for */
     struct list alias_asks;
+    struct list waiting; /* orders that want to see a change */
+    struct timer wait_step;
     bool refreshing; /* aliases are being looked at: their changes need no second look */
     bool stopped;
     struct mail reload_mail;
@@ -82,5 +84,10 @@ void agent_close_aliases(struct agent *a);
 /* --- agent_order.c ---------------------------------------------------------------------------- */
 
 void agent_carry_out(struct agent *a, struct agent_order *o);
+/* A service changed: those who wait for that look again. */
+void agent_wake(struct agent *a);
+/* Those who wait are answered as things are. */
+void agent_wake_all(struct agent *a);
+void agent_on_wait_step(struct timer *t);
 
 #endif

@@ -1,5 +1,6 @@
 #include "core/agent/local_json.h"
 
+#include "core/base/limit.h"
 #include "core/base/text.h"
 #include "store/row_json.h"
 
@@ -26,9 +27,8 @@ static enum err put_tagged(struct buf *out, struct bytes pairs)
     return e == OK ? buf_append_char(out, '}') : e;
 }
 
-enum err local_json_service(struct buf *out, const struct local_service *s, struct bytes datacenter)
+enum err local_json_service(struct buf *out, const struct service_row *r, struct bytes datacenter)
 {
-    const struct service_row *r = &s->row;
     enum err e = buf_append_char(out, '{');
     if (e == OK && r->kind.len > 0) {
         e = put_text(out, "\"Kind\":", r->kind);
@@ -59,27 +59,9 @@ enum err local_json_service(struct buf *out, const struct local_service *s, stru
     return e == OK ? buf_append_char(out, '}') : e;
 }
 
-enum err local_json_services(struct buf *out, const struct local *l, struct bytes datacenter)
-{
-    enum err e = buf_append_char(out, '{');
-    bool more = false;
-    for (size_t i = 0; e == OK && i < l->services.count; i++) {
-        const struct local_service *s = local_service_at(l, i);
-        if (s->item.deleted) {
-            continue;
-        }
-        e = put_text(out, more ? "," : "", s->row.id);
-        e = e == OK ? buf_append_char(out, ':') : e;
-        e = e == OK ? local_json_service(out, s, datacenter) : e;
-        more = true;
-    }
-    return e == OK ? buf_append_char(out, '}') : e;
-}
-
-static enum err put_check(struct buf *out,
-                          const struct local *l,
-                          const struct node_row *node,
-                          const struct local_check *c)
+/* With what it has of its node and its service. */
+static struct check_row
+whole_check(const struct local *l, const struct node_row *node, const struct local_check *c)
 {
     struct check_row row = c->row;
     const struct local_service *s =
@@ -89,24 +71,46 @@ static enum err put_check(struct buf *out,
         row.service_name = s->row.name;
         row.service_tags = s->row.tags;
     }
-    return row_json_check(out, &row);
+    return row;
 }
 
-enum err local_json_checks(struct buf *out, const struct local *l, const struct node_row *node)
+enum err local_rows_services(struct buf *out, const struct local *l, const struct node_row *node)
 {
-    enum err e = buf_append_char(out, '{');
-    bool more = false;
+    struct buf one;
+    enum err e = OK;
+    buf_init(&one, COMMAND_MAX);
+    for (size_t i = 0; e == OK && i < l->services.count; i++) {
+        const struct local_service *s = local_service_at(l, i);
+        struct service_row row = s->row;
+        if (s->item.deleted) {
+            continue;
+        }
+        row.node = node->name;
+        buf_clear(&one);
+        e = row_service_encode(&one, &row);
+        e = e == OK ? texts_add(out, buf_view(&one)) : e;
+    }
+    buf_close(&one);
+    return e;
+}
+
+enum err local_rows_checks(struct buf *out, const struct local *l, const struct node_row *node)
+{
+    struct buf one;
+    enum err e = OK;
+    buf_init(&one, COMMAND_MAX);
     for (size_t i = 0; e == OK && i < l->checks.count; i++) {
         const struct local_check *c = local_check_at(l, i);
         if (c->item.deleted) {
             continue;
         }
-        e = put_text(out, more ? "," : "", c->row.id);
-        e = e == OK ? buf_append_char(out, ':') : e;
-        e = e == OK ? put_check(out, l, node, c) : e;
-        more = true;
+        struct check_row row = whole_check(l, node, c);
+        buf_clear(&one);
+        e = row_check_encode(&one, &row);
+        e = e == OK ? texts_add(out, buf_view(&one)) : e;
     }
-    return e == OK ? buf_append_char(out, '}') : e;
+    buf_close(&one);
+    return e;
 }
 
 enum err local_json_health_checks(struct buf *out,
@@ -122,7 +126,8 @@ enum err local_json_health_checks(struct buf *out,
             continue;
         }
         e = more ? buf_append_char(out, ',') : OK;
-        e = e == OK ? put_check(out, l, node, c) : e;
+        struct check_row row = whole_check(l, node, c);
+        e = e == OK ? row_json_check(out, &row) : e;
         more = true;
     }
     return e == OK ? buf_append_char(out, ']') : e;
