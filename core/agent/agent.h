@@ -51,15 +51,15 @@ void agent_compare_soon(struct agent *a);
  */
 
 enum agent_verb {
-    AGENT_NOTHING,          /* has been reached when it is done: what came before is done too */
-    AGENT_SERVICES,         /* all: texts, each an encoded row (store/row.h) */
-    AGENT_SERVICE,          /* `id`, as JSON; `hash` of the answer; while that is `text` it waits,
-                               AGENT_WAIT_STEP_MS at most */
-    AGENT_CHECKS,           /* all: texts, each an encoded row */
-    AGENT_NAME_OF_SERVICE,  /* `id` -> the service's name; nothing: there is none */
-    AGENT_NAME_OF_CHECK,    /* `id` -> the name of its service; nothing: it is the node's, or none */
-    AGENT_HEALTH_ID,        /* `id`: of a service */
-    AGENT_HEALTH_NAME,      /* `id`: a service's name */
+    AGENT_NOTHING,         /* has been reached when it is done: what came before is done too */
+    AGENT_SERVICES,        /* all: texts, each an encoded row (store/row.h) */
+    AGENT_SERVICE,         /* `id`, as JSON; `hash` of the answer; while that is `text` it waits,
+                              AGENT_WAIT_STEP_MS at most */
+    AGENT_CHECKS,          /* all: texts, each an encoded row */
+    AGENT_NAME_OF_SERVICE, /* `id` -> the service's name; nothing: there is none */
+    AGENT_NAME_OF_CHECK,   /* `id` -> the name of its service; nothing: it is the node's, or none */
+    AGENT_HEALTH_ID,       /* `id`: of a service */
+    AGENT_HEALTH_NAME,     /* `id`: a service's name */
     AGENT_SERVICE_REGISTER, /* `text`: JSON; `flag`: its other checks go */
     AGENT_SERVICE_DEREGISTER,
     AGENT_SERVICE_MAINTENANCE, /* `id`, `flag`: on, `text`: why */

@@ -426,8 +426,7 @@ static void order_on_agent(struct mail *m)
 
 void agent_wake_all(struct agent *a)
 {
-    LIST_FOREACH(at, &a->waiting)
-    {
+    LIST_FOREACH (at, &a->waiting) {
         struct agent_order *o = LIST_OWNER(at, struct agent_order, link);
         list_remove(&o->link);
         order_back(o);
@@ -436,8 +435,7 @@ void agent_wake_all(struct agent *a)
 
 void agent_wake(struct agent *a)
 {
-    LIST_FOREACH(at, &a->waiting)
-    {
+    LIST_FOREACH (at, &a->waiting) {
         struct agent_order *o = LIST_OWNER(at, struct agent_order, link);
         buf_clear(&o->answer);
         agent_carry_out(a, o);

@@ -15,9 +15,8 @@ enum err local_json_service(struct buf *out,
 enum err local_rows_services(struct buf *out,
                              const struct local *l,
                              const struct node_row *node) ERR_MUST_USE;
-enum err local_rows_checks(struct buf *out,
-                           const struct local *l,
-                           const struct node_row *node) ERR_MUST_USE;
+enum err
+local_rows_checks(struct buf *out, const struct local *l, const struct node_row *node) ERR_MUST_USE;
 /* The node's checks and those of one service: [check] */
 enum err local_json_health_checks(struct buf *out,
                                   const struct local *l,

@@ -69,8 +69,8 @@ void api_agent_check_register(struct request *r)
         const json_t *value = json_object_iter_value(i);
         if ((strcasecmp(key, "ServiceID") == 0 || strcasecmp(key, "service_id") == 0) &&
             json_is_string(value)) {
-            service = (struct bytes){.ptr = json_string_value(value),
-                                     .len = json_string_length(value)};
+            service =
+                (struct bytes){.ptr = json_string_value(value), .len = json_string_length(value)};
         }
     }
     struct local_asked *k = local_new(r, AGENT_CHECK_REGISTER, service, r->body);
@@ -91,8 +91,7 @@ void api_agent_check_deregister(struct request *r)
 /* --- TTL ----------------------------------------------------------------------------------------
  */
 
-static void
-check_update(struct request *r, enum check_status status, struct bytes output)
+static void check_update(struct request *r, enum check_status status, struct bytes output)
 {
     /* What is too long is cut by the agent; what could not even be sent there is cut here. */
     output = output.len > ROW_OUTPUT_MAX ? bytes_slice(output, 0, ROW_OUTPUT_MAX) : output;
@@ -141,8 +140,8 @@ void api_agent_check_update(struct request *r)
     struct reason why = {{0}};
     json_error_t error;
     enum check_status status;
-    json_t *body = json_loadb(r->body.len > 0 ? r->body.ptr : "", r->body.len,
-                              JSON_DISABLE_EOF_CHECK, &error);
+    json_t *body =
+        json_loadb(r->body.len > 0 ? r->body.ptr : "", r->body.len, JSON_DISABLE_EOF_CHECK, &error);
     if (!json_is_object(body)) {
         definition_json_reason(r->body, &error, &why);
         reply_text(r, 400, "Request decode failed: %s", why.text);
@@ -156,10 +155,9 @@ void api_agent_check_update(struct request *r)
         reply_text(r, 400, "Invalid check status: '%.*s'", BYTES_FORMAT(word));
     } else {
         check_update(r, status,
-                     json_is_string(output)
-                         ? (struct bytes){.ptr = json_string_value(output),
-                                          .len = json_string_length(output)}
-                         : BYTES(""));
+                     json_is_string(output) ? (struct bytes){.ptr = json_string_value(output),
+                                                             .len = json_string_length(output)}
+                                            : BYTES(""));
     }
     json_decref(body);
 }

@@ -36,9 +36,9 @@ void api_agent_host(struct request *r)
     for (long i = 0; i < count; i++) {
         (void)json_array_append_new(cpus, json_pack("{s:i, s:i}", "cpu", (int)i, "cores", 1));
     }
-    json_t *memory = json_pack("{s:I, s:I, s:I}", "total", (json_int_t)info.totalram * unit, "free",
-                               (json_int_t)info.freeram * unit, "buffers",
-                               (json_int_t)info.bufferram * unit);
+    json_t *memory =
+        json_pack("{s:I, s:I, s:I}", "total", (json_int_t)info.totalram * unit, "free",
+                  (json_int_t)info.freeram * unit, "buffers", (json_int_t)info.bufferram * unit);
     json_t *host = json_pack("{s:s, s:I, s:I, s:s, s:s, s:s}", "hostname", name.nodename, "uptime",
                              (json_int_t)info.uptime, "procs", (json_int_t)info.procs, "os",
                              "linux", "kernelVersion", name.release, "kernelArch", name.machine);

@@ -23,10 +23,8 @@ static void asked_cancelled(struct request *r)
     k->request = NULL;
 }
 
-struct local_asked *local_new(struct request *r,
-                              enum agent_verb verb,
-                              struct bytes id,
-                              struct bytes text)
+struct local_asked *
+local_new(struct request *r, enum agent_verb verb, struct bytes id, struct bytes text)
 {
     struct local_asked *k = mem_zalloc(1, sizeof *k);
     agent_order_init(&k->order, verb);
@@ -123,8 +121,7 @@ void local_send(struct local_asked *k, local_answer_fn answer)
     /* A check's registration carries the id of its service; none: it is the node's. */
     bool service = k->order.verb == AGENT_SERVICE_DEREGISTER ||
                    k->order.verb == AGENT_SERVICE_MAINTENANCE ||
-                   k->order.verb == AGENT_SERVICE_REGISTER ||
-                   k->order.verb == AGENT_CHECK_REGISTER;
+                   k->order.verb == AGENT_SERVICE_REGISTER || k->order.verb == AGENT_CHECK_REGISTER;
     k->answer = answer;
     r->ctx = k;
     r->cancelled = asked_cancelled;

@@ -16,10 +16,8 @@ struct local_asked;
 typedef void (*local_answer_fn)(struct request *r, struct agent_order *o);
 
 /* `id` and `text` are copied. NULL: one was too long, and the request has been answered. */
-struct local_asked *local_new(struct request *r,
-                              enum agent_verb verb,
-                              struct bytes id,
-                              struct bytes text);
+struct local_asked *
+local_new(struct request *r, enum agent_verb verb, struct bytes id, struct bytes text);
 struct agent_order *local_order(struct local_asked *k);
 /* Sends it; `answer` NULL: 200 and nothing, or the agent's sentence. An order that changes
  * something is judged first, by the service that it is about. */

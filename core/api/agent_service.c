@@ -1,4 +1,5 @@
-/* /v1/agent/service*, /v1/agent/health/service/, /v1/agent/maintenance: the agent's own services. */
+/* /v1/agent/service*, /v1/agent/health/service/, /v1/agent/maintenance: the agent's own services.
+ */
 #include "core/api/agent_local.h"
 
 #include "core/agent/local_json.h"
@@ -92,8 +93,7 @@ static void service_answer(struct request *r, const struct agent_order *o)
     }
     struct bytes name = buf_view(&o->reason);
     if (o->status != 200 || !rights_see(ACL_SERVICE, name)) {
-        (void)(o->status != 200 ? local_refused(r, o)
-                                : api_may(r, ACL_SERVICE, name, ACL_READ));
+        (void)(o->status != 200 ? local_refused(r, o) : api_may(r, ACL_SERVICE, name, ACL_READ));
     } else {
         reply_header(r, "X-Consul-Contenthash", "%s", o->hash);
         api_reply_json(r, buf_view(&o->answer));

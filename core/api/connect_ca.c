@@ -105,13 +105,12 @@ void api_agent_connect_roots(struct request *r)
     time_text(root.from_ms, from);
     time_text(root.from_ms + (uint64_t)ROOT_DAYS * 86400000U, until);
     (void)snprintf(domain, sizeof domain, "%s.consul", host_node_id(api->host));
-    json_t *one = json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:s, s:n, s:b, s:s, s:i, s:i, s:i}",
-                            "ID", root.id, "Name", "Herald placeholder root", "SerialNumber",
-                            (json_int_t)root.serial, "SigningKeyID", root.id, "ExternalTrustDomain",
-                            host_node_id(api->host), "NotBefore", from, "NotAfter", until,
-                            "RootCert", root.pem, "IntermediateCerts", "Active", 1,
-                            "PrivateKeyType", "ec", "PrivateKeyBits", 256, "CreateIndex", 1,
-                            "ModifyIndex", 1);
+    json_t *one = json_pack(
+        "{s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:s, s:n, s:b, s:s, s:i, s:i, s:i}", "ID", root.id,
+        "Name", "Herald placeholder root", "SerialNumber", (json_int_t)root.serial, "SigningKeyID",
+        root.id, "ExternalTrustDomain", host_node_id(api->host), "NotBefore", from, "NotAfter",
+        until, "RootCert", root.pem, "IntermediateCerts", "Active", 1, "PrivateKeyType", "ec",
+        "PrivateKeyBits", 256, "CreateIndex", 1, "ModifyIndex", 1);
     api_meta_headers(r, 1);
     api_reply_value(r, 200,
                     json_pack("{s:s, s:s, s:[o]}", "ActiveRootID", root.id, "TrustDomain", domain,
