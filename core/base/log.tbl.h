@@ -28,6 +28,7 @@ X(LOG_STORE_SLOW, WARN, "store", "Data disk is slow: writes and elections wait f
 X(LOG_STORE_TRIMMED, DEBUG, "store", "Trimmed")
 X(LOG_STORE_SNAPSHOT, DEBUG, "store", "State is durable, the log before it can go")
 X(LOG_LEAD_ORDER, INFO, "agent", "Looking after the servers")
+X(LOG_EXPIRE_FAILED, ERROR, "agent", "What expires cannot be read: it is tried again by the next leader")
 X(LOG_LEAD_FAILED, WARN, "agent", "A change to the servers did not happen; it is tried again")
 X(LOG_ACL_FAILED, WARN, "acl", "What access control begins with cannot be written")
 X(LOG_QUORUM_NO_LEADER, ERROR, "agent", "No leader: writes and consistent reads are refused")
