@@ -18,6 +18,10 @@ X(LOG_MEMBERS_LEFT, INFO, "agent", "Left the cluster")
 X(LOG_AGENT_FAILED, ERROR, "agent", "Cannot go on")
 X(LOG_CONFIG_WARNING, WARN, "agent", "Configuration")
 X(LOG_STORE_OPENED, INFO, "store", "Opened the data directory")
+X(LOG_STORE_REPAIR,
+  WARN,
+  "store",
+  "Damaged data is fetched from the other servers; until it is there this one does not vote")
 X(LOG_STORE_RECOVERED, WARN, "store", "The servers of peers.json are the cluster from now on")
 X(LOG_STORE_TAIL_CUT, WARN, "store", "Cut a torn write off the end of the log; it was never acknowledged")
 X(LOG_STORE_CORRUPT, ERROR, "store", "Stored data is corrupt")

@@ -1,272 +1,255 @@
-/* Anti-entropy: what is different is found and told, each difference once, and what fails is tried
- * again; all in virtual time against a catalog that remembers. */
-#include "tests/unit/agent_world.h"
+#include "core/cli/sync_feed.h"
+#include "core/cli/sync_plan.h"
+#include "core/server.h"
 
-#include "core/base/mem.h"
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
 
-#include <stdlib.h>
-
-#define TOLD_MAX 64
-
-/* The catalog: what it has, what it was told last, and whether it takes anything. */
-struct catalog {
-    struct world world;
-    struct local local;
-    struct arena arena;
-    struct sync *sync;
-    struct node_row node;
-    struct buf services;
-    struct buf checks;
-    bool has_node;
-    enum err answer;
-    char told[TOLD_MAX][96];
-    size_t count;
-    size_t asked;
-};
-
-static void catalog_ask(void *ctx, struct sync_ask *a)
+/* The commands are linked with the agent's, which none of these tests runs. */
+int server_main(struct config *config)
 {
-    struct catalog *c = ctx;
-    struct sync_rows rows = {
-        .has_node = c->has_node,
-        .node = c->node,
-        .services = buf_view(&c->services),
-        .checks = buf_view(&c->checks),
-    };
-    c->asked++;
-    a->done(a, c->answer, &rows);
+    (void)config;
+    return 1;
 }
 
-static void tell(struct catalog *c, const struct command *command)
+#define HEAD                                                                                       \
+    "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight "        \
+    "srv_iweight srv_time_since_last_change srv_check_status srv_check_result srv_check_health "   \
+    "srv_check_state srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord "  \
+    "srv_use_ssl srv_check_port srv_check_addr srv_agent_addr srv_agent_port\n"
+#define ROW(name, addr, admin, weight, port)                                                       \
+    "3 api 1 " name " " addr " 2 " admin " " weight " 1 79 1 0 2 0 0 0 0 - " port " - 0 0 - - 0\n"
+
+static struct sync_wish wish = {.backend = "api", .slots = "", .drain_ms = 1000, .now_ms = 50000};
+static struct sync_servers servers;
+static struct sync_instances list;
+static struct buf commands;
+static struct buf words;
+
+static void setup(void)
 {
-    char *line = c->told[c->count++ % TOLD_MAX];
-    const struct command_register *r = &command->registration;
-    const struct command_deregister *d = &command->deregistration;
-    struct service_row s;
-    if (command->type == COMMAND_DEREGISTER) {
-        (void)snprintf(line, 96, "-%s %.*s", d->check_id.len > 0 ? "check" : "service",
-                       BYTES_FORMAT(d->check_id.len > 0 ? d->check_id : d->service_id));
-    } else if (r->service.len > 0) {
-        cr_assert_eq(row_service_decode(r->service, &s), OK);
-        cr_assert(bytes_equal(s.node, BYTES("n1")));
-        (void)snprintf(line, 96, "+service %.*s checks=%zu", BYTES_FORMAT(s.id),
-                       texts_count(r->checks));
-    } else {
-        (void)snprintf(line, 96, "+%s", r->checks.len > 0 ? "check" : "node");
+    buf_init(&commands, UINT32_MAX);
+    buf_init(&words, UINT32_MAX);
+}
+
+static void teardown(void)
+{
+    sync_servers_close(&servers);
+    sync_instances_close(&list);
+    buf_close(&commands);
+    buf_close(&words);
+}
+
+TestSuite(sync, .init = setup, .fini = teardown);
+
+static void shows(const char *text)
+{
+    struct sync_servers s;
+    cr_assert_eq(sync_servers_read(bytes_of(text), &wish, &servers, &s), OK);
+    sync_servers_close(&servers);
+    servers = s;
+}
+
+static void has(const char *name, const char *addr, uint64_t port, uint64_t weight)
+{
+    struct sync_instance i = {.port = port, .weight = weight};
+    (void)snprintf(i.addr, sizeof i.addr, "%s", addr);
+    cr_assert_eq(sync_instances_set(&list, bytes_of(name), &i), OK);
+}
+
+static void plans(const char *want)
+{
+    buf_clear(&commands);
+    buf_clear(&words);
+    cr_assert_eq(sync_plan(&servers, &list, &wish, &commands, &words), OK);
+    cr_assert(bytes_equal(buf_view(&commands), bytes_of(want)), "got\n%.*swant\n%s",
+              (int)commands.len, commands.ptr, want);
+}
+
+/* Free slots are used in their order; done once, there is nothing more to do. */
+Test(sync, instances_take_free_slots)
+{
+    shows(HEAD ROW("s1", "0.0.0.0", "1", "1", "80") ROW("s2", "-", "1", "1", "80"));
+    has("n1/a", "10.0.0.1", 8080, 1);
+    has("n1/b", "10.0.0.2", 8081, 7);
+    plans("set server api/s1 addr 10.0.0.1 port 8080\nset server api/s1 state ready\n"
+          "set server api/s2 addr 10.0.0.2 port 8081\nset server api/s2 weight 7\n"
+          "set server api/s2 state ready\n");
+    cr_assert(bytes_equal(buf_view(&words), BYTES("+ n1/a 10.0.0.1:8080 is server s1\n"
+                                                  "+ n1/b 10.0.0.2:8081 is server s2\n")));
+    plans("");
+}
+
+/* After a restart of this program, what HAProxy has already is left as it is. */
+Test(sync, what_is_so_already_is_left_alone)
+{
+    shows(HEAD ROW("s1", "10.0.0.1", "0", "1", "80") ROW("s2", "0.0.0.0", "1", "1", "80"));
+    has("n1/a", "10.0.0.1", 80, 1);
+    plans("");
+}
+
+/* Drains first, is stopped when that has lasted long enough, and not sooner. */
+Test(sync, who_goes_drains_first)
+{
+    shows(HEAD ROW("s1", "10.0.0.1", "0", "1", "80"));
+    plans("set server api/s1 state drain\n");
+    wish.now_ms += 999;
+    plans("");
+    shows(HEAD ROW("s1", "10.0.0.1", "8", "1", "80"));
+    plans("");
+    wish.now_ms += 1;
+    plans("set server api/s1 state maint\n");
+    plans("");
+}
+
+/* Who comes back while its server drains, or after, has it again. */
+Test(sync, who_comes_back_has_its_server_again)
+{
+    shows(HEAD ROW("s1", "10.0.0.9", "1", "1", "80") ROW("s2", "10.0.0.1", "8", "1", "80"));
+    has("n1/a", "10.0.0.1", 80, 1);
+    plans("set server api/s2 state ready\n");
+    plans("");
+}
+
+/* Nobody's server is given to another one, whichever comes first. */
+Test(sync, no_server_is_taken_from_who_has_it)
+{
+    shows(HEAD ROW("s1", "10.0.0.2", "8", "1", "80") ROW("s2", "0.0.0.0", "1", "1", "80"));
+    has("n1/a", "10.0.0.1", 80, 1);
+    has("n1/b", "10.0.0.2", 80, 1);
+    plans("set server api/s2 addr 10.0.0.1 port 80\nset server api/s2 state ready\n"
+          "set server api/s1 state ready\n");
+}
+
+/* With no slot free a draining one is stopped; with none at all servers are added, and deleted. */
+Test(sync, without_slots_servers_are_added)
+{
+    shows(HEAD ROW("s1", "10.0.0.8", "8", "1", "80"));
+    has("n1/a", "10.0.0.1", 80, 1);
+    has("n1/b", "fd00::2", 80, 2);
+    plans("set server api/s1 state maint\nset server api/s1 addr 10.0.0.1 port 80\n"
+          "set server api/s1 state ready\n"
+          "add server api/herald-1 ipv6@fd00::2:80 weight 2\n"
+          "set server api/herald-1 state ready\n");
+    cr_assert(sync_instances_remove(&list, BYTES("n1/b")));
+    plans("set server api/herald-1 state drain\n");
+    wish.now_ms += 1000;
+    plans("set server api/herald-1 state maint\ndel server api/herald-1\n");
+}
+
+/* Only slots of the prefix, and what we have added, are anybody's to change. */
+Test(sync, other_servers_are_not_touched)
+{
+    wish.slots = "slot";
+    shows(HEAD ROW("own", "10.0.0.8", "0", "1", "80") ROW("slot1", "0.0.0.0", "1", "1", "80")
+              ROW("herald-3", "10.0.0.3", "0", "1", "80"));
+    cr_assert_eq(servers.count, 2);
+    plans("set server api/herald-3 state drain\n");
+    has("n1/a", "10.0.0.8", 80, 1);
+    plans("set server api/slot1 addr 10.0.0.8 port 80\nset server api/slot1 state ready\n");
+    wish.slots = "";
+}
+
+/* Weights follow while a server is in use; HAProxy's largest is 256. */
+Test(sync, weights_follow)
+{
+    shows(HEAD ROW("s1", "10.0.0.1", "0", "1", "80"));
+    has("n1/a", "10.0.0.1", 80, 10);
+    plans("set server api/s1 weight 10\n");
+    has("n1/a", "10.0.0.1", 80, 100000);
+    plans("set server api/s1 weight 256\n");
+    has("n2/b", "10.0.0.1", 80, 3);
+    plans("");
+}
+
+/* What was registered is never a command: only addresses and numbers go there. */
+Test(sync, only_addresses_reach_haproxy)
+{
+    static const char *const bad[] = {"web1.local", "10.0.0.1; shutdown", "", "10.0.0",
+                                      "::g",        "10.0.0.1 port 1"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct sync_instance one = {.port = 80, .weight = 1};
+        (void)snprintf(one.addr, sizeof one.addr, "%s", bad[i]);
+        cr_assert_eq(sync_instances_set(&list, BYTES("n/a"), &one), ERR_INVALID, "%s", bad[i]);
     }
+    struct sync_instance far = {.addr = "10.0.0.1", .port = 65536};
+    cr_assert_eq(sync_instances_set(&list, BYTES("n/a"), &far), ERR_INVALID);
+    cr_assert_eq(list.count, 0);
 }
 
-static void catalog_write(void *ctx, struct sync_write *w)
+Test(sync, answers_that_are_none_are_refused)
 {
-    struct catalog *c = ctx;
-    tell(c, w->command);
-    w->done(w, c->answer);
+    struct sync_servers s;
+    cr_assert_eq(sync_servers_read(BYTES("Can't find backend.\n"), &wish, &servers, &s),
+                 ERR_NOT_FOUND);
+    cr_assert_eq(sync_servers_read(BYTES(""), &wish, &servers, &s), ERR_INVALID);
+    cr_assert_eq(sync_servers_read(BYTES("2\n"), &wish, &servers, &s), ERR_INVALID);
+    cr_assert_eq(sync_servers_read(BYTES("1\n3 api 1 s1\n"), &wish, &servers, &s), ERR_INVALID);
+    cr_assert_eq(sync_servers_read(BYTES(HEAD ROW("s1", "-", "x", "1", "80")), &wish, &servers, &s),
+                 ERR_INVALID);
 }
 
-static void catalog_open(struct catalog *c)
+/* --- the feed ----------------------------------------------------------------------------------
+ */
+
+static unsigned changes;
+static uint64_t change_ms;
+
+static bool changed(void *ctx, uint64_t time_ms)
 {
-    *c = (struct catalog){.answer = OK};
-    world_open(&c->world);
-    local_init(&c->local);
-    arena_init(&c->arena, MIB(4));
-    buf_init(&c->services, MIB(1));
-    buf_init(&c->checks, MIB(1));
-    c->node = (struct node_row){.name = BYTES("n1"), .address = BYTES("127.0.0.1")};
+    (void)ctx;
+    changes++;
+    change_ms = time_ms;
+    return true;
 }
 
-static void catalog_sync(struct catalog *c, uint64_t update_ms)
+#define ITEM(id, status, addr)                                                                     \
+    "\"service\":\"api\",\"node\":\"n1\",\"id\":\"" id "\",\"status\":\"" status "\",\"row\":{"    \
+    "\"Node\":{\"Address\":\"10.9.9.9\"},\"Service\":{\"Address\":\"" addr "\",\"Port\":80,"       \
+    "\"Weights\":{\"Passing\":5,\"Warning\":2}}}"
+
+static void line(struct sync_feed *f, const char *text)
 {
-    struct sync_options options = {
-        .env = &c->world.env,
-        .local = &c->local,
-        .server = {.ctx = c, .ask = catalog_ask, .write = catalog_write},
-        .node = c->node,
-        .check_update_interval_ms = update_ms,
-    };
-    c->sync = sync_open(&options);
+    cr_assert_eq(sync_feed_line(f, bytes_of(text)), OK, "%s", text);
 }
 
-static void catalog_close(struct catalog *c)
+/* Pages are kept aside until all are there; events change the list; a second snapshot replaces it
+ * in one step. */
+Test(sync, the_feed_keeps_the_list)
 {
-    sync_close(c->sync);
-    sync_free(c->sync);
-    local_close(&c->local);
-    arena_close(&c->arena);
-    buf_close(&c->services);
-    buf_close(&c->checks);
-    timers_close(&c->world.env.timers);
-}
-
-static bool was_told(const struct catalog *c, const char *line)
-{
-    for (size_t i = 0; i < c->count && i < TOLD_MAX; i++) {
-        if (strcmp(c->told[i], line) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void has_service(struct catalog *c, const struct service_row *row)
-{
-    struct service_row copy = *row;
-    struct buf one;
-    copy.node = BYTES("n1");
-    buf_init(&one, KIB(64));
-    cr_assert_eq(row_service_encode(&one, &copy), OK);
-    cr_assert_eq(texts_add(&c->services, buf_view(&one)), OK);
-    buf_close(&one);
-}
-
-static void has_check(struct catalog *c, const char *id)
-{
-    struct check_row row = {
-        .node = BYTES("n1"), .id = bytes_of(id), .name = BYTES("x"), .status = CHECK_PASSING};
-    struct buf one;
-    buf_init(&one, KIB(64));
-    cr_assert_eq(row_check_encode(&one, &row), OK);
-    cr_assert_eq(texts_add(&c->checks, buf_view(&one)), OK);
-    buf_close(&one);
-}
-
-/* A service goes with its checks in one command: nobody sees it pass without them. */
-Test(sync, a_new_service_is_told_at_once_with_its_checks)
-{
-    struct catalog c;
-    catalog_open(&c);
-    catalog_sync(&c, 1000);
-    world_pass(&c.world, 10);
-    cr_assert(was_told(&c, "+node"));
-    add_service(&c.local, &c.arena, "{\"Name\":\"web\"}");
-    add_check(&c.local, &c.arena, "{\"ID\":\"a\",\"TTL\":\"5s\"}", "web");
-    add_check(&c.local, &c.arena, "{\"ID\":\"b\",\"TTL\":\"5s\"}", "web");
-    size_t before = c.count;
-    sync_changed(c.sync);
-    world_pass(&c.world, 0);
-    cr_assert_eq(c.count, before + 1);
-    cr_assert(was_told(&c, "+service web checks=2"));
-    /* Nothing is told twice. */
-    sync_changed(c.sync);
-    world_pass(&c.world, 100);
-    cr_assert_eq(c.count, before + 1);
-    catalog_close(&c);
-}
-
-/* What only the catalog has goes; what the leader looks after stays. */
-Test(sync, strangers_go_and_the_leaders_stay)
-{
-    struct catalog c;
-    struct service_row row = {.id = BYTES("old"), .name = BYTES("old"), .weight_passing = 1};
-    catalog_open(&c);
-    c.has_node = true;
-    has_service(&c, &row);
-    row.id = BYTES("consul");
-    row.name = BYTES("consul");
-    has_service(&c, &row);
-    has_check(&c, "serfHealth");
-    has_check(&c, "stranger");
-    catalog_sync(&c, 1000);
-    world_pass(&c.world, 10);
-    cr_assert_eq(c.count, 2);
-    cr_assert_str_eq(c.told[0], "-check stranger");
-    cr_assert_str_eq(c.told[1], "-service old");
-    cr_assert_eq(c.local.services.count, 0);
-    catalog_close(&c);
-}
-
-/* The catalog's tags win where the service says so, and nowhere else. */
-Test(sync, tags_are_taken_over_where_they_may_be)
-{
-    struct catalog c;
-    struct buf tags;
-    catalog_open(&c);
-    c.has_node = true;
-    add_service(&c.local, &c.arena, "{\"Name\":\"a\",\"Tags\":[\"x\"],\"EnableTagOverride\":true}");
-    add_service(&c.local, &c.arena, "{\"Name\":\"b\",\"Tags\":[\"x\"]}");
-    buf_init(&tags, 64);
-    cr_assert_eq(texts_add(&tags, BYTES("y")), OK);
-    struct service_row a = local_service(&c.local, BYTES("a"))->row;
-    struct service_row b = local_service(&c.local, BYTES("b"))->row;
-    a.tags = buf_view(&tags);
-    b.tags = buf_view(&tags);
-    has_service(&c, &a);
-    has_service(&c, &b);
-    catalog_sync(&c, 1000);
-    world_pass(&c.world, 10);
-    cr_assert_eq(c.count, 1);
-    cr_assert_str_eq(c.told[0], "+service b checks=0");
-    cr_assert(texts_have(local_service(&c.local, BYTES("a"))->row.tags, BYTES("y")));
-    buf_close(&tags);
-    catalog_close(&c);
-}
-
-/* A refusal is tried again, later each time, and forgotten once it worked. */
-Test(sync, what_fails_is_tried_again)
-{
-    struct catalog c;
-    catalog_open(&c);
-    c.has_node = true;
-    catalog_sync(&c, 1000);
-    world_pass(&c.world, 10);
-    c.answer = ERR_NOT_LEADER;
-    add_service(&c.local, &c.arena, "{\"Name\":\"web\"}");
-    sync_changed(c.sync);
-    world_pass(&c.world, SYNC_RETRY_MIN_MS - 1);
-    cr_assert_eq(c.count, 1);
-    world_pass(&c.world, 40000);
-    cr_assert_gt(c.count, 5);
-    cr_assert_lt(c.count, 20);
-    c.answer = OK;
-    world_pass(&c.world, SYNC_RETRY_MAX_MS * 2);
-    cr_assert(local_service(&c.local, BYTES("web"))->item.in_sync);
-    catalog_close(&c);
-}
-
-/* A noisy output is told once in the interval, a status at once. */
-Test(sync, an_output_alone_waits)
-{
-    struct catalog c;
-    bool changed = false;
-    catalog_open(&c);
-    c.has_node = true;
-    catalog_sync(&c, 10000);
-    add_service(&c.local, &c.arena, "{\"Name\":\"web\"}");
-    add_check(&c.local, &c.arena, "{\"ID\":\"a\",\"TTL\":\"5s\"}", "web");
-    world_pass(&c.world, 100);
-    size_t before = c.count;
-    for (unsigned i = 0; i < 50; i++) {
-        char text[16];
-        struct local_check *k = local_check(&c.local, BYTES("a"));
-        (void)snprintf(text, sizeof text, "%u", i);
-        cr_assert(local_check_set(&c.local, k, CHECK_CRITICAL, bytes_of(text), &changed));
-        cr_assert_not(changed);
-        sync_defer(c.sync, k);
-        world_pass(&c.world, 50);
-    }
-    cr_assert_eq(c.count, before);
-    world_pass(&c.world, 15000);
-    cr_assert_eq(c.count, before + 1);
-    struct local_check *k = local_check(&c.local, BYTES("a"));
-    cr_assert(local_check_set(&c.local, k, CHECK_PASSING, BYTES("49"), &changed));
-    cr_assert(changed);
-    sync_changed(c.sync);
-    world_pass(&c.world, 0);
-    cr_assert_eq(c.count, before + 2);
-    catalog_close(&c);
-}
-
-/* Everything is compared again and again, more seldom in a large cluster. */
-Test(sync, all_is_compared_in_intervals)
-{
-    struct catalog c;
-    cr_assert_eq(sync_interval_ms(0), SYNC_INTERVAL_MS);
-    cr_assert_eq(sync_interval_ms(128), SYNC_INTERVAL_MS);
-    cr_assert_eq(sync_interval_ms(129), 2 * SYNC_INTERVAL_MS);
-    cr_assert_eq(sync_interval_ms(512), 3 * SYNC_INTERVAL_MS);
-    catalog_open(&c);
-    catalog_sync(&c, 1000);
-    world_pass(&c.world, 10 * SYNC_INTERVAL_MS);
-    cr_assert_geq(c.asked, 8);
-    cr_assert_leq(c.asked, 11);
-    catalog_close(&c);
+    struct sync_feed f = {.changed = changed};
+    line(&f, "{\"type\":\"subscribed\",\"epoch\":\"e1\",\"index\":7}");
+    line(&f, "{\"type\":\"snapshot\",\"index\":7,\"items\":[{" ITEM("a", "passing",
+                                                                    "") "}],\"more\":true}");
+    cr_assert_eq(changes, 0);
+    cr_assert(!f.ready);
+    line(&f, "{\"type\":\"snapshot\",\"index\":7,\"items\":[{" ITEM(
+                 "b", "warning", "10.0.0.2") "}],\"more\":false}");
+    cr_assert_eq(changes, 1);
+    cr_assert_eq(f.list.count, 2);
+    cr_assert_str_eq(f.list.items[0].name, "n1/a");
+    cr_assert_str_eq(f.list.items[0].addr, "10.9.9.9");
+    cr_assert_eq(f.list.items[0].weight, 5);
+    cr_assert_eq(f.list.items[1].weight, 2);
+    cr_assert_eq(f.index, 7);
+    line(&f, "{\"type\":\"events\",\"after\":7,\"through\":9,\"events\":[{\"index\":9,\"op\":"
+             "\"removed\",\"time_ms\":1700000000123,\"node\":\"n1\",\"id\":\"a\"},{\"op\":"
+             "\"added\"," ITEM("c", "passing", "not an address") "}]}");
+    cr_assert_eq(changes, 2);
+    cr_assert_eq(change_ms, 1700000000123U);
+    cr_assert_eq(f.list.count, 1);
+    cr_assert_eq(f.index, 9);
+    line(&f, "{\"type\":\"mark\",\"through\":12}");
+    line(&f, "{\"type\":\"heartbeat\",\"index\":13}");
+    line(&f, "{\"type\":\"something new\"}");
+    cr_assert_eq(f.index, 12);
+    line(&f, "{\"type\":\"compacted\",\"asked\":12,\"oldest\":20}");
+    line(&f, "{\"type\":\"subscribed\",\"epoch\":\"e1\",\"index\":21}");
+    cr_assert_eq(f.list.count, 1);
+    line(&f, "{\"type\":\"snapshot\",\"index\":21,\"items\":[],\"more\":false}");
+    cr_assert_eq(f.list.count, 0);
+    cr_assert_eq(sync_feed_line(&f, BYTES("{\"type\":")), ERR_INVALID);
+    cr_assert_eq(sync_feed_line(&f, BYTES("{\"type\":\"events\",\"events\":[{}]}")), ERR_INVALID);
+    sync_feed_close(&f);
 }

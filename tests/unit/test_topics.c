@@ -209,7 +209,7 @@ Test(topics, elements_have_their_form)
     tap_expect(taps[1],
                "{\"type\":\"events\",\"id\":1,\"after\":1,\"through\":2,\"events\":[{\"index\":2,"
                "\"op\":\"removed\",\"service\":\"api\",\"node\":\"n1\",\"id\":\"a\","
-               "\"status\":\"critical\",\"before\":\"passing\"}]}");
+               "\"status\":\"critical\",\"before\":\"passing\",\"time_ms\":1700000001000}]}");
     drop("n1", "a");
     world_publish(&w);
     tap_skip(taps[0]);
@@ -217,7 +217,7 @@ Test(topics, elements_have_their_form)
     tap_expect(taps[0],
                "{\"type\":\"events\",\"id\":1,\"after\":2,\"through\":3,\"events\":[{\"index\":3,"
                "\"op\":\"removed\",\"service\":\"api\",\"node\":\"n1\",\"id\":\"a\","
-               "\"before\":\"critical\"}]}");
+               "\"before\":\"critical\",\"time_ms\":1700000001000}]}");
     tap_expect_nothing(taps[1]);
     for (size_t i = 0; i < 4; i++) {
         tap_free(taps[i]);
