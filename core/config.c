@@ -200,8 +200,8 @@ static enum err flag_apply_own(struct config *c,
         if (colon == value.len || colon > META_NAME_MAX || value.len > META_VALUE_MAX ||
             config_map_add(&c->node_meta, bytes_slice(value, 0, colon),
                            bytes_slice(value, colon + 1, value.len)) != OK) {
-            reason_set(why, "flag -node-meta: expected key:value, at most %u of them, got \"%.*s\"",
-                       META_PAIRS_MAX, BYTES_FORMAT(value));
+            reason_set(why, "flag -node-meta: expected key:value, got \"%.*s\"",
+                       BYTES_FORMAT(value));
             return ERR_INVALID;
         }
     }
@@ -283,6 +283,9 @@ static struct config *config_new(void)
         .http_port = 8500,
         .http_max_conns_per_client = HTTP_CONNECTIONS_PER_CLIENT,
         .kv_max_value_size = KV_VALUE_MAX,
+        .txn_max_req_len = TXN_REQUEST_MAX,
+        .txn_ops_max = TXN_OPS_MAX,
+        .session_ttl_min_ms = SESSION_TTL_MIN_MS,
         .default_query_time_ms = QUERY_WAIT_DEFAULT_MS,
         .max_query_time_ms = QUERY_WAIT_MAX_MS,
         .log_level = LOG_INFO,

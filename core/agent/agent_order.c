@@ -7,6 +7,7 @@
 #include "core/base/limit.h"
 #include "core/base/list.h"
 #include "core/base/mem.h"
+#include "core/json_why.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -170,8 +171,8 @@ static json_t *order_object(struct agent_order *o)
     if (object != NULL) {
         json_decref(object);
         reason_set(&why, "json: expected an object");
-    } else {
-        definition_json_reason(body, &error, &why);
+    } else if (json_why(body, &why)) {
+        reason_set(&why, "%s", error.text);
     }
     (void)snprintf(text, sizeof text, "Request decode failed: %s", why.text);
     order_say(o, 400, text);

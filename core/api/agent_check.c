@@ -5,13 +5,14 @@
 #include "core/base/limit.h"
 #include "core/base/text.h"
 #include "core/config.h"
+#include "core/json_why.h"
 #include "store/row_json.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
-static enum err checks_json(struct bytes rows, struct buf *out)
+static enum err checks_json(struct bytes rows, const struct bexpr *filter, struct buf *out)
 {
     struct bytes text;
     struct check_row row;
@@ -19,7 +20,9 @@ static enum err checks_json(struct bytes rows, struct buf *out)
     enum err e = buf_append_char(out, '{');
     while (e == OK && texts_next(&rows, &text)) {
         e = row_check_decode(text, &row);
-        if (e != OK || !rights_see_instance(row.node, row.service_name)) {
+        const struct bexpr_row record = {.check = &row};
+        if (e != OK || !rights_see_instance(row.node, row.service_name) ||
+            !bexpr_matches(filter, &record)) {
             continue;
         }
         e = more ? buf_append_char(out, ',') : OK;
@@ -34,11 +37,13 @@ static enum err checks_json(struct bytes rows, struct buf *out)
 static void checks_answer(struct request *r, struct agent_order *o)
 {
     struct buf out;
-    if (local_refused(r, o)) {
+    struct bexpr *filter = NULL;
+    if (local_refused(r, o) || !local_filter(r, &BEXPR_CHECK, &filter)) {
         return;
     }
     buf_init(&out, AGENT_ANSWER_MAX);
-    enum err e = checks_json(buf_view(&o->answer), &out);
+    enum err e = checks_json(buf_view(&o->answer), filter, &out);
+    bexpr_free(filter);
     if (e == OK) {
         api_reply_json(r, buf_view(&out));
     } else {
@@ -143,7 +148,9 @@ void api_agent_check_update(struct request *r)
     json_t *body =
         json_loadb(r->body.len > 0 ? r->body.ptr : "", r->body.len, JSON_DISABLE_EOF_CHECK, &error);
     if (!json_is_object(body)) {
-        definition_json_reason(r->body, &error, &why);
+        if (json_why(r->body, &why)) {
+            reason_set(&why, "json: expected an object");
+        }
         reply_text(r, 400, "Request decode failed: %s", why.text);
         json_decref(body);
         return;

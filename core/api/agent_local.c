@@ -140,6 +140,21 @@ void local_send(struct local_asked *k, local_answer_fn answer)
     local_go(k);
 }
 
+bool local_filter(struct request *r, const struct bexpr_schema *schema, struct bexpr **ret_filter)
+{
+    struct bytes text;
+    struct reason why = {{0}};
+    if (!request_arg(r, "filter", &text) || text.len == 0) {
+        *ret_filter = NULL;
+        return true;
+    }
+    if (bexpr_new(text, schema, ret_filter, &why) == OK) {
+        return true;
+    }
+    reply_text(r, 500, "Failed to create boolean expression evaluator: %s", why.text);
+    return false;
+}
+
 bool local_switch(struct request *r, const char *name, bool *ret_on)
 {
     struct bytes value;

@@ -8,6 +8,7 @@
 #define CORE_API_AGENT_LOCAL_H
 
 #include "core/agent/agent.h"
+#include "core/api/bexpr_rows.h"
 #include "core/api/cluster.h"
 
 struct local_asked;
@@ -27,6 +28,8 @@ void local_free(struct local_asked *k);
 
 /* The agent's sentence, if it is no 200. */
 bool local_refused(struct request *r, const struct agent_order *o);
+/* `?filter=`; NULL where there is none. False: it is wrong, and has been answered. */
+bool local_filter(struct request *r, const struct bexpr_schema *schema, struct bexpr **ret_filter);
 /* Whether `?name=` says true, Go's way. False: it has been answered. */
 bool local_switch(struct request *r, const char *name, bool *ret_on);
 

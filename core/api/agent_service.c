@@ -16,7 +16,8 @@
 /* --- all of them --------------------------------------------------------------------------------
  */
 
-static enum err services_json(struct request *r, struct bytes rows, struct buf *out)
+static enum err
+services_json(struct request *r, struct bytes rows, const struct bexpr *filter, struct buf *out)
 {
     struct bytes text;
     struct service_row row;
@@ -24,7 +25,8 @@ static enum err services_json(struct request *r, struct bytes rows, struct buf *
     enum err e = buf_append_char(out, '{');
     while (e == OK && texts_next(&rows, &text)) {
         e = row_service_decode(text, &row);
-        if (e != OK || !rights_see(ACL_SERVICE, row.name)) {
+        const struct bexpr_row record = {.service = &row};
+        if (e != OK || !rights_see(ACL_SERVICE, row.name) || !bexpr_matches(filter, &record)) {
             continue;
         }
         e = more ? buf_append_char(out, ',') : OK;
@@ -39,11 +41,13 @@ static enum err services_json(struct request *r, struct bytes rows, struct buf *
 static void services_answer(struct request *r, struct agent_order *o)
 {
     struct buf out;
-    if (local_refused(r, o)) {
+    struct bexpr *filter = NULL;
+    if (local_refused(r, o) || !local_filter(r, &BEXPR_SERVICE, &filter)) {
         return;
     }
     buf_init(&out, AGENT_ANSWER_MAX);
-    enum err e = services_json(r, buf_view(&o->answer), &out);
+    enum err e = services_json(r, buf_view(&o->answer), filter, &out);
+    bexpr_free(filter);
     if (e == OK) {
         api_reply_json(r, buf_view(&out));
     } else {
