@@ -13,6 +13,7 @@
 
 struct agent;
 struct config;
+struct forward;
 struct host;
 struct members;
 struct tokens;
@@ -27,6 +28,7 @@ struct api {
     struct store_reader *reader;
     struct stream *stream;
     struct loop *loop;
+    struct forward *forward; /* a client agent's, which has no store, reader, stream; else NULL */
 };
 
 struct api *api_of(const struct request *r);
