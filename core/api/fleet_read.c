@@ -331,7 +331,7 @@ question_read(struct request *r, const struct fleet_form *form, struct fleet_que
     struct bytes value;
     q->datacenter = bytes_of(config->datacenter);
     q->name = form->missing != NULL ? r->rest : (struct bytes){0};
-    if (request_arg(r, "passing", &value)) {
+    if (form->passing && request_arg(r, "passing", &value)) {
         q->passing = true;
         if (value.len > 0 && !bool_parse(value, &q->passing)) {
             reply_text(r, 400, "Invalid value for ?passing");

@@ -1,6 +1,10 @@
 /* Every command: name, handler, whether it is Herald's own, one line about it.
  * Included with X defined; a new command is one line here. */
 X("agent", cli_agent, false, "Runs a Herald agent")
+X("catalog", cli_catalog, false, "Interact with the catalog")
+X("catalog datacenters", cli_catalog_datacenters, false, "Lists all known datacenters for this agent")
+X("catalog nodes", cli_catalog_nodes, false, "Lists all nodes in the given datacenter")
+X("catalog services", cli_catalog_services, false, "Lists all registered services in a datacenter")
 X("force-leave", cli_force_leave, false, "Forces a member of the cluster to enter the \"left\" state")
 X("info", cli_info, false, "Provides debugging information for operators.")
 X("join", cli_join, false, "Tell Herald agent to join cluster")
