@@ -1,4 +1,5 @@
 #include "core/api/fleet_read.h"
+#include "core/api/rights.h"
 #include "core/base/limit.h"
 #include "core/base/text.h"
 #include "store/row_json.h"
@@ -9,7 +10,8 @@ static enum err nodes_row(struct fleet_answer *a, const struct node_row *row)
 {
     const struct bexpr_row record = {.node = row, .datacenter = a->q.datacenter};
     a->node = *row;
-    if (!fleet_answer_meta(a) || !fleet_answer_matches(a, &record)) {
+    if (!rights_see(ACL_NODE, row->name) || !fleet_answer_meta(a) ||
+        !fleet_answer_matches(a, &record)) {
         return OK;
     }
     enum err e = fleet_answer_begin(a);
@@ -66,6 +68,9 @@ static enum err service_tags_flush(struct fleet_answer *a, struct service_tags *
 
 static bool services_wants(struct fleet_answer *a, const struct service_row *row)
 {
+    if (!rights_see(ACL_SERVICE, row->name)) {
+        return false;
+    }
     if (a->q.meta.len == 0 && a->filter == NULL) {
         return true;
     }
@@ -135,6 +140,9 @@ void api_catalog_services(struct request *r)
 
 static enum err service_row_json(struct fleet_answer *a, const struct service_row *row)
 {
+    if (!rights_see_instance(row->node, row->name)) {
+        return OK;
+    }
     enum err e = fleet_answer_node(a, row->node);
     if (e != OK) {
         return e == ERR_NOT_FOUND ? OK : e; /* without its node there is nothing to say of it */
@@ -201,7 +209,7 @@ void api_catalog_connect(struct request *r)
 static enum err node_service(struct fleet_answer *a, const struct service_row *row, bool list)
 {
     const struct bexpr_row record = {.service = row};
-    if (!fleet_answer_matches(a, &record)) {
+    if (!rights_see(ACL_SERVICE, row->name) || !fleet_answer_matches(a, &record)) {
         return OK;
     }
     enum err e = a->rows++ > 0 ? fleet_answer_put(a, BYTES(",")) : OK;
@@ -216,6 +224,9 @@ static enum err node_service(struct fleet_answer *a, const struct service_row *r
 static enum err node_rows_as(struct fleet_answer *a, bool list)
 {
     enum err e = fleet_answer_node(a, a->q.name);
+    if (e == OK && !rights_see(ACL_NODE, a->node.name)) {
+        e = ERR_NOT_FOUND; /* whoever may not see it does not learn that it is there */
+    }
     if (e == ERR_NOT_FOUND) {
         return fleet_answer_put(a,
                                 list ? BYTES("{\"Node\":null,\"Services\":null}") : BYTES("null"));

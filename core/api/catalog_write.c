@@ -1,8 +1,10 @@
 #include "core/api/cluster.h"
+#include "core/api/rights.h"
 #include "core/base/limit.h"
 #include "core/base/text.h"
 #include "core/config.h"
 #include "core/registration.h"
+#include "store/fleet.h"
 
 /* --- what is the same for both ---------------------------------------------------------------- */
 
@@ -37,6 +39,23 @@ static void write_done(struct request *r, const struct proposal *p)
     } else {
         reply_err(r, p->status);
     }
+}
+
+static struct view *view_of(struct request *r)
+{
+    return store_reader_view(api_of(r)->reader);
+}
+
+/* Whether the service of that id may be written, by the name it has now; one that is not there is
+ * no obstacle. False: it has been answered. */
+static bool may_write_service(struct request *r, struct bytes node, struct bytes id)
+{
+    struct view_pin pin = {0};
+    struct service_row row;
+    bool may = view_service(view_of(r), node, id, &pin, &row) != OK ||
+               api_may(r, ACL_SERVICE, row.name, ACL_WRITE);
+    view_pin_close(&pin);
+    return may;
 }
 
 /* --- registering ------------------------------------------------------------------------------ */
@@ -155,6 +174,41 @@ static void register_propose(struct request *r, const struct registration *g)
     register_rows_close(&rows);
 }
 
+/* Whether the node would become another one than it is. */
+static bool register_changes_node(struct request *r, const struct registration *g)
+{
+    const struct node_row *n = &g->node.row;
+    struct view_pin pin = {0};
+    struct node_row row;
+    bool there = view_node(view_of(r), n->name, &pin, &row) == OK;
+    bool same = there && (g->skip_node_update ||
+                          (bytes_equal(n->id, row.id) && bytes_equal(n->address, row.address) &&
+                           bytes_equal(n->tagged, row.tagged) && bytes_equal(n->meta, row.meta)));
+    view_pin_close(&pin);
+    return !same;
+}
+
+/* Whether who asks may write all of it; else it has been answered. */
+static bool register_may(struct request *r, const struct registration *g)
+{
+    struct bytes node = g->node.row.name;
+    bool of_node = register_changes_node(r, g);
+    if (g->has_service && (!api_may(r, ACL_SERVICE, g->service.name, ACL_WRITE) ||
+                           !may_write_service(r, node, g->service.id))) {
+        return false;
+    }
+    for (size_t i = 0; i < g->check_count; i++) {
+        struct bytes service = g->checks[i].service_id;
+        bool own = g->has_service && bytes_equal_nocase(service, g->service.id);
+        of_node = of_node || service.len == 0;
+        if (service.len > 0 && !own && !may_write_service(r, node, service)) {
+            return false;
+        }
+    }
+    bool nothing = !g->has_service && g->check_count == 0;
+    return !(of_node || nothing) || api_may(r, ACL_NODE, node, ACL_WRITE);
+}
+
 void api_catalog_register(struct request *r)
 {
     struct read_options options;
@@ -168,7 +222,7 @@ void api_catalog_register(struct request *r)
     arena_init(&arena, REGISTRATION_ARENA_MAX);
     if (registration_decode(&arena, json, &g, &why) != OK) {
         reply_text(r, 400, "Request decode failed: %s", why.text);
-    } else if (register_complete(r, &g)) {
+    } else if (register_complete(r, &g) && register_may(r, &g)) {
         register_propose(r, &g);
     }
     arena_close(&arena);
@@ -176,6 +230,34 @@ void api_catalog_register(struct request *r)
 }
 
 /* --- deregistering ---------------------------------------------------------------------------- */
+
+/* Who may write the node may do all of it; else it is the service's right, or that of the service
+ * whose check it is. False: it has been answered. */
+static bool deregister_may(struct request *r, const struct deregistration *d)
+{
+    struct view_pin pin = {0};
+    struct check_row check;
+    if (d->service_id.len == 0 && d->check_id.len == 0) {
+        return api_may(r, ACL_NODE, d->node, ACL_WRITE);
+    }
+    if (rights_may(ACL_NODE, d->node, ACL_WRITE)) {
+        return api_may(r, ACL_NODE, d->node, ACL_WRITE);
+    }
+    if (d->service_id.len > 0) {
+        struct service_row row;
+        bool there = view_service(view_of(r), d->node, d->service_id, &pin, &row) == OK;
+        bool may =
+            api_may(r, there ? ACL_SERVICE : ACL_NODE, there ? row.name : d->node, ACL_WRITE);
+        view_pin_close(&pin);
+        return may;
+    }
+    bool there = view_check(view_of(r), d->node, d->check_id, &pin, &check) == OK &&
+                 check.service_id.len > 0;
+    bool may =
+        api_may(r, there ? ACL_SERVICE : ACL_NODE, there ? check.service_name : d->node, ACL_WRITE);
+    view_pin_close(&pin);
+    return may;
+}
 
 void api_catalog_deregister(struct request *r)
 {
@@ -192,7 +274,7 @@ void api_catalog_deregister(struct request *r)
         reply_text(r, 400, "Request decode failed: %s", why.text);
     } else if (d.node.len == 0) {
         reply_text(r, 500, "Must provide node");
-    } else if (known_datacenter(r, d.datacenter)) {
+    } else if (known_datacenter(r, d.datacenter) && deregister_may(r, &d)) {
         struct command c = {
             .type = COMMAND_DEREGISTER,
             .deregistration = {.node = d.node, .service_id = d.service_id, .check_id = d.check_id},

@@ -1,4 +1,5 @@
 #include "core/api/fleet_read.h"
+#include "core/api/rights.h"
 #include "core/base/limit.h"
 #include "store/row_json.h"
 
@@ -88,7 +89,8 @@ instance_show(struct fleet_answer *a, const struct instance *i, const struct ser
 static enum err
 instance_row(struct fleet_answer *a, struct instance *i, const struct service_row *service)
 {
-    if (!fleet_answer_tags(a, service->tags)) {
+    if (!rights_see_instance(service->node, service->name) ||
+        !fleet_answer_tags(a, service->tags)) {
         return OK;
     }
     enum err e = fleet_answer_node(a, service->node);
@@ -153,7 +155,7 @@ void api_health_service(struct request *r)
 static enum err check_row_json(struct fleet_answer *a, const struct check_row *row)
 {
     const struct bexpr_row record = {.check = row};
-    if (!fleet_answer_matches(a, &record)) {
+    if (!rights_see_instance(row->node, row->service_name) || !fleet_answer_matches(a, &record)) {
         return OK;
     }
     if (a->q.meta.len > 0 && (fleet_answer_node(a, row->node) != OK || !fleet_answer_meta(a))) {

@@ -1,4 +1,5 @@
 #include "core/api/fleet_read.h"
+#include "core/api/rights.h"
 #include "core/base/limit.h"
 #include "core/base/text.h"
 #include "store/row_json.h"
@@ -74,7 +75,9 @@ static enum err dump_read(struct fleet_answer *a, struct dump *d, struct bytes n
     while (e == OK) {
         struct service_row row;
         e = fleet_next_service(scan, &row);
-        e = e == OK ? dump_service(d, &row, encoded) : e;
+        if (e == OK && rights_see(ACL_SERVICE, row.name)) {
+            e = dump_service(d, &row, encoded);
+        }
     }
     fleet_scan_close(scan);
     scan = fleet_checks(a->view, node);
@@ -82,7 +85,9 @@ static enum err dump_read(struct fleet_answer *a, struct dump *d, struct bytes n
     while (e == OK) {
         struct check_row row;
         e = fleet_next_check(scan, &row);
-        e = e == OK ? dump_check(d, &row, encoded) : e;
+        if (e == OK && rights_see_instance(row.node, row.service_name)) {
+            e = dump_check(d, &row, encoded);
+        }
     }
     fleet_scan_close(scan);
     return e == ERR_NOT_FOUND ? OK : e;
@@ -120,7 +125,8 @@ static enum err dump_show(struct fleet_answer *a, const struct dump *d, const st
 static enum err nodes_row(struct fleet_answer *a, struct dump *d, const struct node_row *node)
 {
     a->node = *node;
-    enum err e = fleet_answer_meta(a) ? dump_read(a, d, node->name) : ERR_NOT_FOUND;
+    bool seen = rights_see(ACL_NODE, node->name);
+    enum err e = seen && fleet_answer_meta(a) ? dump_read(a, d, node->name) : ERR_NOT_FOUND;
     if (e != OK) {
         return e == ERR_NOT_FOUND ? OK : e;
     }
@@ -170,7 +176,7 @@ static enum err node_rows(struct fleet_answer *a)
 {
     struct dump d;
     enum err e = fleet_answer_node(a, a->q.name);
-    if (e != OK) {
+    if (e != OK || !rights_see(ACL_NODE, a->node.name)) {
         return e == ERR_NOT_FOUND ? OK : e;
     }
     dump_init(&d);
@@ -341,7 +347,8 @@ services_row(struct fleet_answer *a, struct summary *s, const struct service_row
     enum err e = fleet_answer_node(a, row->node);
     const struct bexpr_row record = {
         .node = &a->node, .service = row, .datacenter = a->q.datacenter};
-    if (e != OK || !fleet_answer_meta(a) || !fleet_answer_matches(a, &record)) {
+    if (e != OK || !rights_see_instance(row->node, row->name) || !fleet_answer_meta(a) ||
+        !fleet_answer_matches(a, &record)) {
         return e == ERR_NOT_FOUND ? OK : e;
     }
     if (!bytes_equal_nocase(buf_view(&s->name), row->name)) {

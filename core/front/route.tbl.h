@@ -7,7 +7,12 @@ X("/v1/kv/",
   ROUTE_REPLICATED,
   api_kv)
 X("/v1/txn", ROUTE_EXACT, METHOD_PUT, ROUTE_ACL_SELF, ROUTE_REPLICATED, api_txn)
-X("/v1/session/create", ROUTE_EXACT, METHOD_PUT, ROUTE_ACL_SELF, ROUTE_REPLICATED, api_session_create)
+X("/v1/session/create",
+  ROUTE_EXACT,
+  METHOD_PUT,
+  ROUTE_ACL_SELF,
+  ROUTE_REPLICATED,
+  api_session_create)
 X("/v1/session/destroy/",
   ROUTE_PREFIX,
   METHOD_PUT,
@@ -210,13 +215,13 @@ X("/v1/internal/ui/services",
 X("/v1/catalog/register",
   ROUTE_EXACT,
   METHOD_PUT,
-  ROUTE_ACL_FILTER,
+  ROUTE_ACL_SELF,
   ROUTE_REPLICATED,
   api_catalog_register)
 X("/v1/catalog/deregister",
   ROUTE_EXACT,
   METHOD_PUT,
-  ROUTE_ACL_FILTER,
+  ROUTE_ACL_SELF,
   ROUTE_REPLICATED,
   api_catalog_deregister)
 X("/v1/snapshot",
