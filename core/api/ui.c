@@ -1,5 +1,4 @@
 #include "core/api/fleet_read.h"
-#include "core/api/rights.h"
 #include "core/base/limit.h"
 #include "core/base/text.h"
 #include "store/row_json.h"
@@ -74,20 +73,16 @@ static enum err dump_read(struct fleet_answer *a, struct dump *d, struct bytes n
     dump_clear(d);
     while (e == OK) {
         struct service_row row;
-        e = fleet_next_service(scan, &row);
-        if (e == OK && rights_see(ACL_SERVICE, row.name)) {
-            e = dump_service(d, &row, encoded);
-        }
+        e = fleet_read_service(scan, &row);
+        e = e == OK ? dump_service(d, &row, encoded) : e;
     }
     fleet_scan_close(scan);
     scan = fleet_checks(a->view, node);
     e = e == ERR_NOT_FOUND ? OK : e;
     while (e == OK) {
         struct check_row row;
-        e = fleet_next_check(scan, &row);
-        if (e == OK && rights_see_instance(row.node, row.service_name)) {
-            e = dump_check(d, &row, encoded);
-        }
+        e = fleet_read_check(scan, &row);
+        e = e == OK ? dump_check(d, &row, encoded) : e;
     }
     fleet_scan_close(scan);
     return e == ERR_NOT_FOUND ? OK : e;
@@ -125,8 +120,7 @@ static enum err dump_show(struct fleet_answer *a, const struct dump *d, const st
 static enum err nodes_row(struct fleet_answer *a, struct dump *d, const struct node_row *node)
 {
     a->node = *node;
-    bool seen = rights_see(ACL_NODE, node->name);
-    enum err e = seen && fleet_answer_meta(a) ? dump_read(a, d, node->name) : ERR_NOT_FOUND;
+    enum err e = fleet_answer_meta(a) ? dump_read(a, d, node->name) : ERR_NOT_FOUND;
     if (e != OK) {
         return e == ERR_NOT_FOUND ? OK : e;
     }
@@ -151,7 +145,7 @@ static enum err nodes_rows(struct fleet_answer *a)
     enum err e = fleet_answer_put(a, BYTES("["));
     while (e == OK) {
         struct node_row row;
-        e = fleet_next_node(scan, &row);
+        e = fleet_read_node(scan, &row);
         e = e == OK ? nodes_row(a, &d, &row) : e;
     }
     fleet_scan_close(scan);
@@ -176,7 +170,7 @@ static enum err node_rows(struct fleet_answer *a)
 {
     struct dump d;
     enum err e = fleet_answer_node(a, a->q.name);
-    if (e != OK || !rights_see(ACL_NODE, a->node.name)) {
+    if (e != OK) {
         return e == ERR_NOT_FOUND ? OK : e;
     }
     dump_init(&d);
@@ -302,7 +296,7 @@ summary_checks(struct fleet_answer *a, struct summary *s, struct bytes node, str
     enum err e = OK;
     while (e == OK) {
         struct check_row row;
-        e = fleet_next_check(scan, &row);
+        e = fleet_read_check(scan, &row);
         if (e == OK) {
             s->checks[row.status]++;
         }
@@ -347,8 +341,7 @@ services_row(struct fleet_answer *a, struct summary *s, const struct service_row
     enum err e = fleet_answer_node(a, row->node);
     const struct bexpr_row record = {
         .node = &a->node, .service = row, .datacenter = a->q.datacenter};
-    if (e != OK || !rights_see_instance(row->node, row->name) || !fleet_answer_meta(a) ||
-        !fleet_answer_matches(a, &record)) {
+    if (e != OK || !fleet_answer_meta(a) || !fleet_answer_matches(a, &record)) {
         return e == ERR_NOT_FOUND ? OK : e;
     }
     if (!bytes_equal_nocase(buf_view(&s->name), row->name)) {
@@ -366,7 +359,7 @@ static enum err services_rows(struct fleet_answer *a)
     enum err e = fleet_answer_put(a, BYTES("["));
     while (e == OK) {
         struct service_row row;
-        e = fleet_next_service(scan, &row);
+        e = fleet_read_service(scan, &row);
         e = e == OK ? services_row(a, &s, &row) : e;
     }
     e = e == ERR_NOT_FOUND ? summary_flush(a, &s) : e;
