@@ -141,9 +141,6 @@ static bool register_complete(struct request *r, struct registration *g)
             reply_text(r, 500, "Must provide a check's CheckID or Name");
             return false;
         }
-        if (check->name.len == 0) {
-            check->name = check->id;
-        }
         /* Whose part a check is, apply knows; who writes it may not say when. */
         check->create_index = 0;
         check->modify_index = 0;

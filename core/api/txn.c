@@ -355,6 +355,25 @@ static enum err txn_item(struct txn_body *t, json_t *json)
 /* --- answers ------------------------------------------------------------------------------------
  */
 
+/* Consul's transactions show an empty list as null, where its other answers show it as [], and
+ * clients compare. The member comes before any that holds JSON from outside. */
+static enum err txn_null(struct buf *out, size_t from, struct bytes member)
+{
+    const char *at = memmem(out->ptr + from, out->len - from, member.ptr, member.len);
+    if (at == NULL) {
+        return OK;
+    }
+    struct buf tail;
+    size_t end = (size_t)(at - out->ptr) + member.len;
+    buf_init(&tail, KV_ANSWER_MAX);
+    enum err e = buf_append(&tail, bytes_slice(buf_view(out), end, out->len));
+    buf_truncate(out, end - 2);
+    e = e == OK ? buf_append_str(out, "null") : e;
+    e = e == OK ? buf_append(out, buf_view(&tail)) : e;
+    buf_close(&tail);
+    return e;
+}
+
 static enum err
 txn_result_json(struct request *request, struct buf *out, const struct txn_result *r)
 {
@@ -362,6 +381,7 @@ txn_result_json(struct request *request, struct buf *out, const struct txn_resul
     struct service_row service;
     struct check_row check;
     struct bytes dc = bytes_of(api_of(request)->config->datacenter);
+    size_t start = out->len;
     enum err e = OK;
     switch (r->kind) {
     case TXN_KV:
@@ -377,11 +397,13 @@ txn_result_json(struct request *request, struct buf *out, const struct txn_resul
         e = buf_append_str(out, "{\"Service\":");
         e = e == OK ? row_service_decode(r->row, &service) : e;
         e = e == OK ? row_json_service(out, &service) : e;
+        e = e == OK ? txn_null(out, start, BYTES("\"Tags\":[]")) : e;
         break;
     case TXN_CHECK:
         e = buf_append_str(out, "{\"Check\":");
         e = e == OK ? row_check_decode(r->row, &check) : e;
         e = e == OK ? row_json_check(out, &check) : e;
+        e = e == OK ? txn_null(out, start, BYTES("\"ServiceTags\":[]")) : e;
         break;
     case TXN_SESSION:
         e = buf_append_str(out, "{\"Session\":null");
