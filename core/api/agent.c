@@ -113,11 +113,11 @@ static json_t *agent_stats_server(struct api *api, const struct world *w)
 /* Where its gossip is, as clients that join by it look for it. */
 static void agent_self_gossip(json_t *debug, const struct gossip_member *m)
 {
-    const char *format = strchr(m->address, ':') != NULL ? "tcp://[%s]:%u" : "tcp://%s:%u";
-    (void)json_object_set_new(debug, "SerfAdvertiseAddrLAN",
-                              json_sprintf(format, m->address, (unsigned)m->port));
-    (void)json_object_set_new(debug, "SerfBindAddrLAN",
-                              json_sprintf(format, m->address, (unsigned)m->port));
+    bool v6 = strchr(m->address, ':') != NULL;
+    json_t *at = json_sprintf("tcp://%s%s%s:%u", v6 ? "[" : "", m->address, v6 ? "]" : "",
+                              (unsigned)m->port);
+    (void)json_object_set(debug, "SerfAdvertiseAddrLAN", at);
+    (void)json_object_set_new(debug, "SerfBindAddrLAN", at);
 }
 
 static json_t *agent_meta(const struct config *c)
