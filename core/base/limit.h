@@ -154,6 +154,7 @@
 #define JSON_DEPTH_MAX 64U
 
 #include "core/base/limit_cluster.h"
+#include "core/base/limit_dns.h"
 #include "core/base/limit_fleet.h"
 
 #endif
