@@ -10,19 +10,13 @@
 #include "core/base/mem.h"
 #include "core/base/text.h"
 #include "core/config.h"
-#include "core/datafile.h"
 #include "core/front/front.h"
+#include "core/host.h"
 #include "core/recovery.h"
 
-#include <errno.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
-#include <sys/utsname.h>
-#include <unistd.h>
 
 /* How long reconnecting subscribers are spread at a shutdown. */
 #define SERVER_BYE_RETRY_MS 2000
@@ -48,26 +42,8 @@ struct confirm {
     struct stream_confirm *question;
 };
 
-/* Configurations stay until the end: a front may still read the one before. */
-struct config_kept {
-    struct config *config;
-    struct config_kept *next;
-};
-
-/* What a stopping server is at. A second signal in any of them ends the process at once.
- *
- *     RUNNING --signal--> DRAINING --all fronts drained--> STOPPED
- *        \--> LEAVING (leave_on_terminate) --^
- */
-enum server_state {
-    SERVER_RUNNING,
-    SERVER_LEAVING,
-    SERVER_DRAINING,
-    SERVER_STOPPED,
-};
-
 struct server {
-    struct config_kept *configs; /* newest first */
+    struct host host;
     struct store *store;
     struct members *members;
     struct clients *clients;
@@ -75,33 +51,18 @@ struct server {
     struct front_thread *threads;
     struct front_listen listen[CONFIG_LISTENERS_MAX]; /* the same for each; borrowed by them */
     unsigned thread_count;
-    struct loop *loop; /* the main thread's */
-    struct io signal_io;
-    enum server_state state;
     unsigned drained;
-    int exit_status;
-    atomic_bool stop_posted;
-    atomic_bool reload_posted;
-    struct mail stop_mail;
-    struct mail reload_mail;
-    char node_id[UUID_TEXT_LEN];
     char hint[MEMBERS_HINT_LEN]; /* where clients may go when this server ends; "" unknown */
-    struct utsname machine;
 };
 
-const char *server_node_id(const struct server *s)
+static struct server *server_of(struct host *h)
 {
-    return s->node_id;
-}
-
-const char *server_machine(const struct server *s)
-{
-    return s->machine.machine;
+    return LIST_OWNER(h, struct server, host);
 }
 
 static const struct config *server_config(const struct server *s)
 {
-    return s->configs->config;
+    return host_config(&s->host);
 }
 
 /* --- one front thread ------------------------------------------------------------------------- */
@@ -152,8 +113,7 @@ static void front_drained_on_main(struct mail *m)
     struct server *s = t->server;
     s->drained++;
     if (s->drained == s->thread_count) {
-        s->state = SERVER_STOPPED;
-        loop_stop(s->loop);
+        host_drained(&s->host);
     }
 }
 
@@ -161,7 +121,7 @@ static void front_on_drained(struct front *f)
 {
     struct api *api = front_ctx(f);
     struct front_thread *t = LIST_OWNER(api, struct front_thread, api);
-    mailbox_post(loop_mailbox(t->server->loop), &t->drained_mail);
+    mailbox_post(loop_mailbox(t->server->host.loop), &t->drained_mail);
 }
 
 static void front_on_stop(struct mail *m)
@@ -208,7 +168,7 @@ static enum err front_thread_open(struct front_thread *t,
     };
     t->stream = stream_new(&host);
     t->api = (struct api){
-        .server = s,
+        .host = &s->host,
         .config = config,
         .store = s->store,
         .members = s->members,
@@ -265,18 +225,6 @@ static enum err server_open_fronts(struct server *s, struct reason *why)
     return OK;
 }
 
-/* The node's id: configured, or from the data directory, or new. */
-static enum err server_identify(struct server *s, struct reason *why)
-{
-    const struct config *config = server_config(s);
-    (void)uname(&s->machine);
-    if (config->node_id != NULL) {
-        (void)snprintf(s->node_id, sizeof s->node_id, "%s", config->node_id);
-        return OK;
-    }
-    return datafile_node_id(config->data_dir, s->node_id, why);
-}
-
 /* Alone, or with peers: then at the address that the configuration binds to. */
 static enum err server_open_store(struct server *s, struct reason *why)
 {
@@ -289,7 +237,7 @@ static enum err server_open_store(struct server *s, struct reason *why)
     bool peers = config_gossips(config) && !config->dev;
     struct store_options options = {
         .data_dir = config->data_dir,
-        .node_id = s->node_id,
+        .node_id = s->host.node_id,
         .address = address,
         .start = alone ? STORE_ALONE : STORE_WAIT,
         .listen_address = peers ? config->bind_addr : NULL,
@@ -314,21 +262,17 @@ static enum err server_open_store(struct server *s, struct reason *why)
         recovery_explain(config->data_dir, why);
     }
     if (e == OK && config->data_dir != NULL) {
-        e = datafile_keep_node_id(config->data_dir, s->node_id, why);
+        e = host_keep_id(&s->host, why);
         e = e == OK ? recovery_keep_info(config->data_dir, why) : e;
     }
     return e;
 }
 
-static void server_on_failed(void *ctx, const char *why);
-
-static enum err server_open(struct server *s, struct reason *why)
+static enum err server_open(struct host *h, struct reason *why)
 {
+    struct server *s = server_of(h);
     const struct config *config = server_config(s);
-    enum err e = server_identify(s, why);
-    if (e == OK) {
-        e = server_open_store(s, why);
-    }
+    enum err e = server_open_store(s, why);
     if (e != OK) {
         return e;
     }
@@ -337,12 +281,12 @@ static enum err server_open(struct server *s, struct reason *why)
         log_line(LOG_RAFT_LEADER, "term=%llu", (unsigned long long)s->facts.term);
     }
     struct members_options options = {
-        .loop = s->loop,
+        .loop = h->loop,
         .config = config,
         .store = s->store,
-        .node_id = s->node_id,
-        .ctx = s,
-        .failed = server_on_failed,
+        .node_id = s->host.node_id,
+        .ctx = h,
+        .failed = host_failed,
     };
     e = members_open(&options, &s->members, why);
     if (e != OK) {
@@ -353,136 +297,31 @@ static enum err server_open(struct server *s, struct reason *why)
     return server_open_fronts(s, why);
 }
 
-/* --- signals ------------------------------------------------------------------------------------
+/* --- what the host asks for ---------------------------------------------------------------------
  */
 
-static void server_drain(struct server *s)
+static void server_drain(struct host *h)
 {
-    if (s->state != SERVER_RUNNING && s->state != SERVER_LEAVING) {
-        return;
-    }
-    s->state = SERVER_DRAINING;
+    struct server *s = server_of(h);
     (void)members_hint(s->members, s->hint);
     for (unsigned i = 0; i < s->thread_count; i++) {
         mailbox_post(loop_mailbox(s->threads[i].loop), &s->threads[i].stop_mail);
     }
 }
 
-/* --- leaving ------------------------------------------------------------------------------------
- */
-
-static void server_on_left(void *ctx)
+static void server_leave(struct host *h)
 {
-    server_drain(ctx);
+    members_leave(server_of(h)->members, host_left, h);
 }
 
-static void server_on_failed(void *ctx, const char *why)
+static void server_reload(struct host *h, const struct config *config)
 {
-    struct server *s = ctx;
-    log_line(LOG_AGENT_FAILED, "%s", why);
-    s->exit_status = 1;
-    server_drain(s);
-}
-
-static void server_on_stop(struct mail *m)
-{
-    struct server *s = LIST_OWNER(m, struct server, stop_mail);
-    log_line(LOG_AGENT_STOPPING, "reason=request");
-    server_drain(s);
-}
-
-static void server_do_reload(struct server *s)
-{
-    struct config *config = NULL;
-    struct reason why;
-    if (s->state != SERVER_RUNNING) {
-        return;
-    }
-    if (config_reload(server_config(s), &config, &why) != OK) {
-        log_line(LOG_AGENT_RELOAD_FAILED, "%s", why.text);
-        return;
-    }
-    for (size_t i = 0; i < config->warning_count; i++) {
-        log_line(LOG_CONFIG_WARNING, "%s", config->warnings[i]);
-    }
-    struct config_kept *kept = mem_alloc(sizeof *kept);
-    *kept = (struct config_kept){.config = config, .next = s->configs};
-    s->configs = kept;
-    log_set_level(config->log_level);
+    struct server *s = server_of(h);
     store_set_history(s->store, config->history_age_ms, config->history_bytes);
     for (unsigned i = 0; i < s->thread_count; i++) {
         s->threads[i].next_config = config;
         mailbox_post(loop_mailbox(s->threads[i].loop), &s->threads[i].reload_mail);
     }
-    log_line(LOG_AGENT_RELOADED, "%s", "");
-}
-
-static void server_on_reload(struct mail *m)
-{
-    struct server *s = LIST_OWNER(m, struct server, reload_mail);
-    atomic_store(&s->reload_posted, false);
-    server_do_reload(s);
-}
-
-void server_stop(struct server *s)
-{
-    if (!atomic_exchange(&s->stop_posted, true)) {
-        mailbox_post(loop_mailbox(s->loop), &s->stop_mail);
-    }
-}
-
-void server_reload(struct server *s)
-{
-    if (!atomic_exchange(&s->reload_posted, true)) {
-        mailbox_post(loop_mailbox(s->loop), &s->reload_mail);
-    }
-}
-
-static void server_on_signal(struct io *io, unsigned ready)
-{
-    (void)ready;
-    struct server *s = LIST_OWNER(io, struct server, signal_io);
-    struct signalfd_siginfo info;
-    ssize_t got = read(io->fd, &info, sizeof info);
-    if (got != (ssize_t)sizeof info) {
-        return;
-    }
-    if (info.ssi_signo == SIGHUP) {
-        server_do_reload(s);
-        return;
-    }
-    if (s->state != SERVER_RUNNING) {
-        /* Whoever asks twice means it. The log is synced: nothing acknowledged is lost. */
-        fatal("second %s while stopping", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
-    }
-    const struct config *config = server_config(s);
-    bool interrupt = info.ssi_signo == SIGINT;
-    bool leave = interrupt ? !config->skip_leave_on_interrupt : config->leave_on_terminate;
-    log_line(LOG_AGENT_STOPPING, "signal=%s leave=%s", interrupt ? "SIGINT" : "SIGTERM",
-             leave ? "true" : "false");
-    if (leave) {
-        s->state = SERVER_LEAVING;
-        members_leave(s->members, server_on_left, s);
-    } else {
-        server_drain(s);
-    }
-}
-
-/* Blocked in every thread; read by the main loop. */
-static int server_signal_fd(void)
-{
-    sigset_t set;
-    (void)sigemptyset(&set);
-    (void)sigaddset(&set, SIGHUP);
-    (void)sigaddset(&set, SIGTERM);
-    (void)sigaddset(&set, SIGINT);
-    (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
-    (void)signal(SIGPIPE, SIG_IGN);
-    int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-    if (fd < 0) {
-        fatal("signalfd: %s", strerror(errno));
-    }
-    return fd;
 }
 
 /* --- life
@@ -499,7 +338,7 @@ static void server_banner(const struct server *s)
                  "            Server: true (bootstrap: %s)\n"
                  "      Cluster addr: %s%s\n"
                  "          Data dir: '%s'\n",
-                 HERALD_VERSION, s->node_id, config->node_name, config->datacenter,
+                 HERALD_VERSION, s->host.node_id, config->node_name, config->datacenter,
                  config->bootstrap_expect > 1 ? "false" : "true", store_address(s->store),
                  config_gossips(config) && !config->dev ? "" : " (no other server can join)",
                  config->data_dir == NULL ? "(in memory: gone at the end)" : config->data_dir);
@@ -515,8 +354,9 @@ static void server_banner(const struct server *s)
     (void)fflush(stdout);
 }
 
-static void server_run(struct server *s)
+static void server_start(struct host *h)
 {
+    struct server *s = server_of(h);
     for (unsigned i = 0; i < s->thread_count; i++) {
         loop_start(s->threads[i].loop);
     }
@@ -524,15 +364,20 @@ static void server_run(struct server *s)
     log_line(LOG_AGENT_READY, "node=%s http_port=%u index=%llu", server_config(s)->node_name,
              server_config(s)->http_count > 0 ? front_port(s->threads[0].front, 0) : 0,
              (unsigned long long)s->facts.applied_index);
-    loop_run(s->loop);
+}
+
+static void server_join(struct host *h)
+{
+    struct server *s = server_of(h);
     for (unsigned i = 0; i < s->thread_count; i++) {
         loop_stop(s->threads[i].loop);
         loop_join(s->threads[i].loop);
     }
 }
 
-static void server_close(struct server *s)
+static void server_close(struct host *h)
 {
+    struct server *s = server_of(h);
     for (unsigned i = 0; s->threads != NULL && i < s->thread_count; i++) {
         front_thread_close(&s->threads[i]);
     }
@@ -541,7 +386,7 @@ static void server_close(struct server *s)
         store_close(s->store);
     }
     /* What the store and the fronts still had for the main loop. */
-    loop_drain(s->loop);
+    loop_drain(h->loop);
     members_close(s->members);
     for (unsigned i = 0; s->threads != NULL && i < s->thread_count; i++) {
         if (s->threads[i].loop != NULL) {
@@ -554,51 +399,19 @@ static void server_close(struct server *s)
     if (s->clients != NULL) {
         clients_free(s->clients);
     }
-    while (s->configs != NULL) {
-        struct config_kept *kept = s->configs;
-        s->configs = kept->next;
-        config_free(kept->config);
-        free(kept);
-    }
-    io_close(&s->signal_io);
-    loop_free(s->loop);
 }
 
 int server_main(struct config *config)
 {
-    struct server s = {
-        .stop_mail = {.deliver = server_on_stop},
-        .reload_mail = {.deliver = server_on_reload},
-        .loop = loop_new("main"),
+    static const struct host_ops ops = {
+        .open = server_open,
+        .start = server_start,
+        .leave = server_leave,
+        .drain = server_drain,
+        .reload = server_reload,
+        .join = server_join,
+        .close = server_close,
     };
-    struct reason why = {{0}};
-    s.configs = mem_alloc(sizeof *s.configs);
-    *s.configs = (struct config_kept){.config = config};
-    log_set_level(config->log_level);
-    log_set_json(config->log_json);
-    int signal_fd = server_signal_fd();
-    io_open(&s.signal_io, s.loop, signal_fd, server_on_signal);
-    io_want(&s.signal_io, IO_READ);
-    for (size_t i = 0; i < config->warning_count; i++) {
-        log_line(LOG_CONFIG_WARNING, "%s", config->warnings[i]);
-    }
-    log_line(LOG_AGENT_STARTING, "version=%s node=%s", HERALD_VERSION, config->node_name);
-    char *pid_file = config->pid_file == NULL ? NULL : mem_strdup(config->pid_file);
-    enum err e = pid_file == NULL ? OK : datafile_write_pid(pid_file, &why);
-    e = e == OK ? server_open(&s, &why) : e;
-    if (e == OK) {
-        server_run(&s);
-    } else {
-        (void)fprintf(stderr, "==> Error starting agent: %s\n", why.text);
-    }
-    server_close(&s);
-    (void)close(signal_fd);
-    if (pid_file != NULL) {
-        (void)unlink(pid_file);
-        free(pid_file);
-    }
-    if (e == OK) {
-        log_line(LOG_AGENT_STOPPED, "%s", "");
-    }
-    return e == OK ? s.exit_status : 1;
+    struct server s = {0};
+    return host_main(&s.host, &ops, config);
 }

@@ -6,12 +6,86 @@
 #include "store/kv.h"
 #include "store/restore.h"
 
+#include <stdarg.h>
+#include <stdio.h>
+
+/* Two names and an address, in a sentence. */
+#define APPLY_REASON_MAX 2048
+
 void apply_change(struct apply *a, struct change *c)
 {
     c->index = a->index;
+    c->n = a->changes++;
     c->time_ms = a->time_ms;
     history_record(a->batch, &a->meta, &a->row, c);
     collect_change(a->out, c);
+}
+
+/* Whether the command writes rows that it may read again. */
+static bool apply_is_overlaid(enum command_type type)
+{
+    switch (type) {
+    case COMMAND_KV_SET:
+    case COMMAND_KV_DELETE:
+    case COMMAND_KV_DELETE_PREFIX:
+    case COMMAND_TOMBSTONE_REAP:
+    case COMMAND_RESTORE_BEGIN:
+    case COMMAND_RESTORE_CHUNK:
+    case COMMAND_RESTORE_COMMIT:
+    case COMMAND_RESTORE_ABORT:
+    case COMMAND_AUTOPILOT_SET:
+    case COMMAND_EVENT:
+    case COMMAND_COORDINATES:
+        return false;
+    case COMMAND_KV_LOCK:
+    case COMMAND_KV_SET_TTL:
+    case COMMAND_REGISTER:
+    case COMMAND_DEREGISTER:
+    case COMMAND_SESSION_CREATE:
+    case COMMAND_SESSION_DESTROY:
+    case COMMAND_SESSION_RENEW:
+    case COMMAND_EXPIRE:
+    case COMMAND_TXN:
+        break;
+    }
+    return true;
+}
+
+static void apply_begin(struct apply *a)
+{
+    a->changes = 0;
+    a->collected = a->out->count;
+    a->begun = a->meta;
+    overlay_clear(&a->written);
+    overlay_clear(&a->touched);
+}
+
+void apply_undo(struct apply *a)
+{
+    rocks_batch_clear(a->batch);
+    overlay_clear(&a->written);
+    overlay_clear(&a->touched);
+    a->meta = a->begun;
+    a->changes = 0;
+    collect_truncate(a->out, a->collected);
+    if (a->proposer != 0) {
+        once_take(a->once, a->batch, a->proposer, a->number, a->index);
+    }
+}
+
+void apply_refuse(struct apply *a, const char *format, ...)
+{
+    char text[APPLY_REASON_MAX];
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    a->status = ERR_CONFLICT;
+    buf_clear(&a->detail);
+    if (len > 0) {
+        size_t room = sizeof text - 1;
+        buf_put(&a->detail, (struct bytes){text, (size_t)len < room ? (size_t)len : room});
+    }
 }
 
 enum err apply_command(struct apply *a, struct bytes command)
@@ -19,6 +93,7 @@ enum err apply_command(struct apply *a, struct bytes command)
     struct command c;
     a->proposer = 0;
     a->number = 0;
+    apply_begin(a);
     a->status = command_decode(command, &c);
     if (a->status != OK) {
         return OK;
@@ -34,6 +109,7 @@ enum err apply_command(struct apply *a, struct bytes command)
         once_take(a->once, a->batch, c.proposer, c.number, a->index);
     }
     a->time_ms = c.time_ms;
+    a->overlaid = apply_is_overlaid(c.type);
     switch (c.type) {
     case COMMAND_KV_SET:
         return kv_set(a, &c.kv_set);

@@ -2,9 +2,10 @@
  * answer last changed. The companion of view.h for everything that is not a key.
  *
  * Owner    rows are borrowed: from a `struct view_pin` until view_pin_close(), from a scan until
- * its next step; both are closed before their view is given back. Errors   ERR_NOT_FOUND; ERR_IO
- * and ERR_CORRUPT when the disk lies. Threads  any, for all functions; one pin or scan belongs to
- * one thread.
+ *          its next step; both are closed before their view is given back.
+ * Errors   ERR_NOT_FOUND, also for names that no row may have; ERR_IO and ERR_CORRUPT when the
+ *          disk lies.
+ * Threads  any, for all functions; one pin or scan belongs to one thread.
  */
 #ifndef STORE_FLEET_H
 #define STORE_FLEET_H
@@ -76,9 +77,12 @@ struct fleet_scan *fleet_nodes(struct view *v);
 /* Of one node, or (empty) of all. */
 struct fleet_scan *fleet_services(struct view *v, struct bytes node);
 struct fleet_scan *fleet_checks(struct view *v, struct bytes node);
+/* Of one instance; (empty) those of the node alone. */
+struct fleet_scan *fleet_service_checks(struct view *v, struct bytes node, struct bytes service_id);
 /* Services by their own name: of one, or (empty) of all. */
 struct fleet_scan *fleet_instances(struct view *v, struct bytes service);
 struct fleet_scan *fleet_sessions(struct view *v);
+struct fleet_scan *fleet_node_sessions(struct view *v, struct bytes node);
 struct fleet_scan *fleet_events(struct view *v);
 struct fleet_scan *fleet_coordinates(struct view *v, struct bytes node);
 void fleet_scan_close(struct fleet_scan *scan);

@@ -20,7 +20,7 @@ static enum err kv_read(struct apply *a, struct bytes key, struct kv_row *ret_ro
 {
     struct schema_key k;
     schema_key_kv(&k, a->meta.restores, key);
-    enum err e = rocks_get(a->db, NULL, schema_key_view(&k), &a->slice, a->why);
+    enum err e = apply_get(a, schema_key_view(&k), &a->slice);
     if (e == ERR_NOT_FOUND) {
         *ret_row = (struct kv_row){.key = key, .dead = true};
         return OK;
@@ -41,7 +41,7 @@ static void kv_write(struct apply *a, const struct kv_row *row)
     struct schema_key k;
     schema_key_kv(&k, a->meta.restores, row->key);
     schema_row_encode(&a->row, row);
-    rocks_batch_put(a->batch, schema_key_view(&k), buf_view(&a->row));
+    apply_put(a, schema_key_view(&k), buf_view(&a->row));
 }
 
 static void kv_entomb(struct apply *a, struct bytes key)
@@ -54,7 +54,7 @@ static void kv_register_death(struct apply *a, struct bytes key)
 {
     struct schema_key k;
     schema_key_deletion(&k, a->index, key);
-    rocks_batch_put(a->batch, schema_key_view(&k), (struct bytes){0});
+    apply_put(a, schema_key_view(&k), (struct bytes){0});
 }
 
 /* A key that comes to life again has no deletion to be reaped. */
@@ -62,7 +62,7 @@ static void kv_unbury(struct apply *a, const struct kv_row *dead)
 {
     struct schema_key k;
     schema_key_deletion(&k, dead->modify_index, dead->key);
-    rocks_batch_delete(a->batch, schema_key_view(&k));
+    apply_delete(a, schema_key_view(&k));
 }
 
 /* --- set ------------------------------------------------------------------------------------- */
@@ -141,8 +141,7 @@ enum err kv_delete(struct apply *a, const struct command_kv_delete *cmd)
     return OK;
 }
 
-/* Live keys under a prefix, one after the other; `each` sees them before the batch, which may
- * therefore be filled meanwhile. */
+/* Live keys under a prefix, one after the other; the batch may be filled meanwhile. */
 static enum err kv_each_live(struct apply *a,
                              struct bytes prefix,
                              void (*each)(struct apply *a, struct bytes key, void *ctx),
@@ -150,25 +149,22 @@ static enum err kv_each_live(struct apply *a,
 {
     struct schema_key from;
     schema_key_kv(&from, a->meta.restores, prefix);
-    struct schema_key to = from;
-    schema_key_end(&to);
-    enum err e = OK;
-    struct rocks_iter *it =
-        rocks_iter_new(a->db, NULL, schema_key_view(&from), schema_key_view(&to));
-    for (rocks_iter_first(it); e == OK && rocks_iter_valid(it); rocks_iter_next(it)) {
+    struct apply_scan scan;
+    apply_scan_open(&scan, a, &from);
+    enum err e = apply_scan_next(&scan);
+    for (; e == OK; e = apply_scan_next(&scan)) {
         struct kv_row row = {0};
-        if (schema_parse_kv(rocks_iter_key(it), &row.key) != OK ||
-            schema_row_decode(rocks_iter_value(it), &row) != OK) {
+        if (schema_parse_kv(scan.key, &row.key) != OK ||
+            schema_row_decode(scan.value, &row) != OK) {
             e = kv_corrupt(a->why);
-        } else if (!row.dead) {
+            break;
+        }
+        if (!row.dead) {
             each(a, row.key, ctx);
         }
     }
-    if (e == OK) {
-        e = rocks_iter_error(it, a->why);
-    }
-    rocks_iter_free(it);
-    return e;
+    apply_scan_close(&scan);
+    return e == ERR_NOT_FOUND ? OK : e;
 }
 
 struct kv_hashes {
@@ -186,6 +182,10 @@ static void kv_delete_prefix_row(struct apply *a, struct bytes key, void *ctx)
     }
     h->hashes[h->count++] = schema_hash(key);
     kv_entomb(a, key);
+    if (a->overlaid) {
+        /* The second walk would find it dead. */
+        kv_register_death(a, key);
+    }
 }
 
 static void kv_delete_prefix_deletion(struct apply *a, struct bytes key, void *ctx)
@@ -199,7 +199,7 @@ enum err kv_delete_prefix(struct apply *a, const struct command_kv_delete_prefix
     struct kv_hashes taken = {0};
     /* Table by table, in two walks: the database takes rows in order several times faster. */
     enum err e = kv_each_live(a, cmd->prefix, kv_delete_prefix_row, &taken);
-    if (e == OK && taken.count > 0) {
+    if (e == OK && taken.count > 0 && !a->overlaid) {
         e = kv_each_live(a, cmd->prefix, kv_delete_prefix_deletion, NULL);
     }
     if (e == OK && taken.count > 0) {

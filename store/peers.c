@@ -423,6 +423,12 @@ static void peers_linked(void *ctx, uint64_t id, bool up)
     }
 }
 
+static bool peers_other(void *ctx, int fd, struct bytes begun, const char *from)
+{
+    struct store *s = ctx;
+    return s->other(s->other_ctx, fd, begun, from);
+}
+
 enum err peers_open(struct store *s, const struct store_options *options, struct reason *why)
 {
     buf_init(&s->outgoing, RPC_MESSAGE_MAX);
@@ -430,6 +436,8 @@ enum err peers_open(struct store *s, const struct store_options *options, struct
     if (options->listen_address == NULL) {
         return OK;
     }
+    s->other = options->other;
+    s->other_ctx = options->other_ctx;
     struct transport_options t = {
         .loop = s->hub,
         .id = s->id,
@@ -438,6 +446,7 @@ enum err peers_open(struct store *s, const struct store_options *options, struct
         .ctx = s,
         .receive = peers_receive,
         .linked = peers_linked,
+        .other = options->other == NULL ? NULL : peers_other,
     };
     enum err e = transport_open(&t, &s->transport, why);
     if (e != OK) {

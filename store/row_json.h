@@ -2,8 +2,11 @@
  * (contracts/consul.md, sections 6 to 10 and 13); used by the HTTP answers, the change stream and
  * webhooks alike.
  *
- * Form     compact; what is empty is "", [] or {} as Consul shows it, never left out unless it
- * does. Errors   ERR_TOO_BIG when `out` is full. Threads  any; nothing is shared.
+ * Form     compact; what is empty is "", [] or {}, or null for the maps of which Consul says null
+ *          when nobody gave them (a node's two, a service's Meta), and left out where it does.
+ * Errors   ERR_TOO_BIG when `out` is full, ERR_CORRUPT for a check that is none; `out` is then as
+ *          it was.
+ * Threads  any; nothing is shared.
  */
 #ifndef STORE_ROW_JSON_H
 #define STORE_ROW_JSON_H

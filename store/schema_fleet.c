@@ -73,6 +73,13 @@ void schema_fleet_two(struct schema_key *k,
     schema_fleet_part(k, second, false);
 }
 
+void schema_fleet_expiry(struct schema_key *k, uint64_t restores, uint8_t kind, struct bytes name)
+{
+    schema_fleet_begin(k, restores, FLEET_EXPIRY);
+    fleet_put(k, (char)kind);
+    schema_fleet_exact(k, name);
+}
+
 enum err schema_fleet_parse(struct bytes raw, enum fleet_table *ret_table, struct bytes *ret_rest)
 {
     if (raw.len < 2 || (raw.ptr[0] != FLEET_EVEN && raw.ptr[0] != FLEET_ODD)) {
@@ -113,6 +120,7 @@ enum err schema_fleet_check(struct bytes raw, struct bytes value)
     case FLEET_NODE_ID:
         return value.len > 0 && value.len <= ROW_NAME_MAX ? OK : ERR_CORRUPT;
     case FLEET_INSTANCE:
+    case FLEET_CHECK_OF:
     case FLEET_NODE_SESSION:
     case FLEET_HELD:
         return fleet_check_len(value, 0);

@@ -8,10 +8,11 @@
  *   s node, service-id           a service
  *   v service, node, service-id  nothing: the way from a service's name to its instances
  *   c node, check-id             a check
+ *   k service-id, node, check-id nothing: the checks of an instance; without service-id, of a node
  *   e session-id                 a session
  *   o node, session-id           nothing: the sessions of a node
  *   h session-id, key            nothing: the keys that a session holds (as they are written)
- *   t kind key-or-id             what expires: after_ms, set_index (store/fleet.h)
+ *   t kind key-or-id             what expires: after_ms, set_index (store/fleet.h); kind: one byte
  *   u index                      a user event
  *   x node, segment              a coordinate
  *   m name                       the index of that name
@@ -32,6 +33,7 @@ enum fleet_table {
     FLEET_SERVICE = 's',
     FLEET_INSTANCE = 'v',
     FLEET_CHECK = 'c',
+    FLEET_CHECK_OF = 'k',
     FLEET_SESSION = 'e',
     FLEET_NODE_SESSION = 'o',
     FLEET_HELD = 'h',
@@ -62,6 +64,8 @@ void schema_fleet_two(struct schema_key *k,
                       enum fleet_table table,
                       struct bytes first,
                       struct bytes second);
+/* A session's id, or a key as it is. */
+void schema_fleet_expiry(struct schema_key *k, uint64_t restores, uint8_t kind, struct bytes name);
 
 /* Whether a raw key is of the fleet; its table, and what follows it. ERR_CORRUPT. */
 enum err schema_fleet_parse(struct bytes raw,

@@ -52,6 +52,8 @@ enum err state_adopt(struct state_db *db, struct state **ret_state, struct reaso
     s->apply.batch = rocks_batch_new();
     buf_init(&s->apply.row, SCHEMA_ROW_MAX);
     buf_init(&s->apply.detail, TXN_RESULT_MAX);
+    overlay_init(&s->apply.written);
+    overlay_init(&s->apply.touched);
     enum err e = state_load(s, why);
     e = e == OK ? once_load(&s->once, s->db, why) : e;
     if (e != OK) {
@@ -75,6 +77,8 @@ static void state_free(struct state *s)
     rocks_batch_free(s->apply.batch);
     buf_close(&s->apply.row);
     buf_close(&s->apply.detail);
+    overlay_close(&s->apply.written);
+    overlay_close(&s->apply.touched);
     state_db_unref(s->owner);
     free(s);
 }

@@ -39,6 +39,10 @@ struct store_options {
     /* Where peers are listened for: a literal IP address; NULL: no other server may join (-dev). */
     const char *listen_address;
     uint16_t listen_port; /* 0: any free one */
+    /* A connection came to that port that is no server's; see transport_options.other. Called on a
+     * thread of the store's. NULL: such are refused. */
+    bool (*other)(void *ctx, int fd, struct bytes begun, const char *from);
+    void *other_ctx;
     unsigned election_ms; /* 0: RAFT_ELECTION_MS; the heartbeat is a tenth */
     uint64_t hold_ms;     /* 0: RPC_HOLD_MS; what needs a leader waits so long for one */
     uint64_t history_age_ms;

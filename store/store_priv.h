@@ -97,6 +97,8 @@ struct store {
     struct state *state;
     struct engine *engine;
     struct transport *transport; /* NULL: no other server may join */
+    bool (*other)(void *ctx, int fd, struct bytes begun, const char *from);
+    void *other_ctx;
     uint64_t cluster;            /* 0: not part of one yet */
     struct peer peers[PEERS_MAX];
 

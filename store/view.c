@@ -63,6 +63,19 @@ struct rocks_iter *view_rows(const struct view *v)
     return rocks_iter_new(view_rocks(v), v->snapshot, (struct bytes){0}, (struct bytes){0});
 }
 
+struct rocks_iter *view_rows_of(const struct view *v, const struct schema_key *prefix)
+{
+    struct schema_key to = *prefix;
+    schema_key_end(&to);
+    return rocks_iter_new(view_rocks(v), v->snapshot, schema_key_view(prefix),
+                          schema_key_view(&to));
+}
+
+enum err view_row(const struct view *v, struct bytes key, struct rocks_slice *ret_slice)
+{
+    return rocks_get(view_rocks(v), v->snapshot, key, ret_slice, NULL);
+}
+
 uint64_t view_index(const struct view *v)
 {
     return v->meta.applied;

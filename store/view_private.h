@@ -15,5 +15,10 @@ struct view *view_new(struct state_db *db, const struct schema_meta *meta);
 const struct schema_meta *view_meta(const struct view *v);
 /* All rows there are; freed before the view. */
 struct rocks_iter *view_rows(const struct view *v);
+/* Those that begin with `prefix`. */
+struct rocks_iter *view_rows_of(const struct view *v, const struct schema_key *prefix);
+/* As rocks_get(), of the view. */
+enum err
+view_row(const struct view *v, struct bytes key, struct rocks_slice *ret_slice) ERR_MUST_USE;
 
 #endif

@@ -13,6 +13,7 @@
 # kill [ROUNDS]  kill -9 under load (200 rounds, about 2 minutes)
 # cluster [SEED SECONDS] real servers in namespaces under faults; with a seed a campaign of all
 #                mixes, so many seconds each, whose totals are appended to tests/cluster/ledger.txt
+# suite [PATTERN] Consul's own Go tests, unmodified (tests/suite/run.sh says how), or some of them
 # interop        curl, npm packages, Chromium and Debian's consul as clients
 # fuzz [SECONDS] each fuzzer for so long (10)
 # tsan           unit tests and a server under ThreadSanitizer
@@ -150,6 +151,11 @@ kind_interop() {
         echo "not ok setting up the clients"
     }
     PATH="$out/bin:$PATH" scripts 'tests/interop/*.py' build-asan 300
+}
+
+kind_suite() {
+    need_build build herald || return
+    sh tests/suite/run.sh build "${1:-}"
 }
 
 kind_fuzz() {
@@ -294,6 +300,7 @@ packages_of() {
     fuzz) echo clang libclang-rt-dev libcriterion-dev ;;
     contract | stream | bad-input | kill | recovery) echo python3 ;;
     cluster) echo python3 iproute2 nftables e2fsprogs mount faketime ;;
+    suite) echo python3 golang-go ;;
     interop)
         echo python3 chromium
         command -v node >/dev/null || echo nodejs
@@ -302,7 +309,7 @@ packages_of() {
     esac
 }
 
-kinds="tidy unit sim swim contract stream bad-input kill cluster recovery interop fuzz tsan"
+kinds="tidy unit sim swim contract stream bad-input kill cluster recovery interop suite fuzz tsan"
 kinds="$kinds quickstart five-servers"
 case ${1:-} in
 -h | --help)

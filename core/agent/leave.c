@@ -40,7 +40,7 @@ static void leave_drain(void *ctx)
     env_timer_start(members_env(m), &m->leave_timer, drain_ms);
 }
 
-static void leave_part(struct members *m)
+void leave_part(struct members *m)
 {
     timer_stop(&m->leave_timer);
     leave_move(m, LEAVE_PARTING);
@@ -106,7 +106,6 @@ static void leave_on_timer(struct timer *t)
 
 void members_leave(struct members *m, void (*done)(void *ctx), void *ctx)
 {
-    struct store_facts facts;
     struct leave_waiter *w = mem_alloc(sizeof *w);
     *w = (struct leave_waiter){.done = done, .ctx = ctx};
     list_init(&w->link);
@@ -120,6 +119,12 @@ void members_leave(struct members *m, void (*done)(void *ctx), void *ctx)
     }
     log_line(LOG_MEMBERS_LEAVING, "%s", "");
     timer_stop(&m->retry);
+    m->role->leave(m);
+}
+
+void leave_voters(struct members *m)
+{
+    struct store_facts facts;
     m->leader_seen_ms = env_now_ms(members_env(m));
     m->leave_until_ms = m->leader_seen_ms + LEAVE_TRY_MS;
     store_facts_get(m->options.store, &facts);

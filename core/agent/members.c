@@ -41,46 +41,20 @@ void members_untag(struct members *m, const char *name)
     }
 }
 
-/* Where the others' clients may go instead of here: a tag of Herald's own. */
-static void members_tag_http(struct members *m)
-{
-    const struct config *c = m->options.config;
-    for (size_t i = 0; i < c->http_count; i++) {
-        const struct front_listen *listen = &c->http[i];
-        bool any = strcmp(listen->address, "0.0.0.0") == 0 || strcmp(listen->address, "::") == 0;
-        const char *host = any ? c->advertise_addr : listen->address;
-        /* On one's own loopback address it is of use only to who gossips there too. */
-        bool near = strcmp(listen->address, c->advertise_addr) == 0;
-        bool loopback = strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0;
-        if (listen->port > 0 && (near || !loopback)) {
-            members_tag(m, "http", strchr(host, ':') != NULL ? "[%s]:%u" : "%s:%u", host,
-                        listen->port);
-            return;
-        }
-    }
-}
-
 /* Their names and forms are what clients of Consul read. */
 static void members_make_tags(struct members *m)
 {
     const struct config *c = m->options.config;
-    const char *colon = strrchr(m->rpc_address, ':');
-    members_tag(m, "role", "consul");
     members_tag(m, "dc", "%s", c->datacenter);
     members_tag(m, "id", "%s", m->options.node_id);
-    members_tag(m, "port", "%s", colon == NULL ? "" : colon + 1);
     members_tag(m, "build", CONSUL_API_VERSION ":");
     members_tag(m, "herald", HERALD_VERSION);
     members_tag(m, "segment", "%s", "");
     members_tag(m, "acls", "0");
-    members_tag(m, "raft_vsn", "3");
     members_tag(m, "vsn", "2");
     members_tag(m, "vsn_min", "2");
     members_tag(m, "vsn_max", "3");
-    members_tag_http(m);
-    if (c->bootstrap || c->bootstrap_expect == 1) {
-        members_tag(m, "bootstrap", "1");
-    }
+    m->role->tag(m);
 }
 
 static void member_make_self(const struct members *m, struct gossip_member *ret_member)
@@ -111,25 +85,20 @@ bool member_is_server(const struct members *m, const struct gossip_member *g)
            store_server_id(id) != 0 && port != NULL;
 }
 
+void member_rpc_address(const struct gossip_member *g, char ret_address[STORE_ADDRESS_MAX])
+{
+    (void)snprintf(ret_address, STORE_ADDRESS_MAX,
+                   strchr(g->address, ':') != NULL ? "[%s]:%s" : "%s:%s", g->address,
+                   gossip_tag(g, "port"));
+}
+
 static void members_on_changed(void *ctx, const struct gossip_member *g)
 {
     struct members *m = ctx;
-    if (member_is_server(m, g) && !g->self) {
-        const char *id = gossip_tag(g, "id");
-        if (g->status == GOSSIP_LEFT) {
-            store_server_gone(m->options.store, id);
-        } else {
-            char address[STORE_ADDRESS_MAX];
-            (void)snprintf(address, sizeof address,
-                           strchr(g->address, ':') != NULL ? "[%s]:%s" : "%s:%s", g->address,
-                           gossip_tag(g, "port"));
-            store_server_seen(m->options.store, id, address);
-        }
-    }
+    m->role->changed(m, g);
     /* Not before gossip_open() has returned. */
     if (m->gossip != NULL) {
-        founding_look(m);
-        lead_look(m->lead);
+        m->role->look(m);
         if (m->options.changed != NULL) {
             m->options.changed(m->options.ctx);
         }
@@ -139,9 +108,7 @@ static void members_on_changed(void *ctx, const struct gossip_member *g)
 static void members_on_reaped(void *ctx, const struct gossip_member *g)
 {
     struct members *m = ctx;
-    if (member_is_server(m, g) && !g->self) {
-        store_server_gone(m->options.store, gossip_tag(g, "id"));
-    }
+    m->role->reaped(m, g);
     if (m->options.changed != NULL) {
         m->options.changed(m->options.ctx);
     }
@@ -340,9 +307,9 @@ enum err members_open(const struct members_options *options,
     m->options = *options;
     list_init(&m->jobs);
     list_init(&m->leavers);
-    (void)snprintf(m->rpc_address, sizeof m->rpc_address, "%s", store_address(options->store));
+    m->role = options->store == NULL ? &MEMBERS_CLIENT : &MEMBERS_SERVER;
     members_make_tags(m);
-    founding_open(m);
+    m->role->open(m);
     leave_open(m);
     join_open(m);
     enum err e = config_gossips(options->config) ? members_open_gossip(m, why) : OK;
@@ -351,9 +318,7 @@ enum err members_open(const struct members_options *options,
         members_close(m);
         return e;
     }
-    m->lead = lead_open(m);
-    quorum_open(m);
-    founding_look(m);
+    m->role->begin(m);
     *ret_members = m;
     return OK;
 }
@@ -364,9 +329,7 @@ void members_stop(struct members *m)
         return;
     }
     m->closing = true;
-    lead_close(m->lead);
-    founding_close(m);
-    quorum_close(m);
+    m->role->end(m);
     timer_stop(&m->leave_timer);
     gossip_close(m->gossip);
     m->gossip = NULL;

@@ -22,7 +22,7 @@ struct members;
 struct members_options {
     struct loop *loop;
     const struct config *config; /* constant while the agent runs */
-    struct store *store;
+    struct store *store;         /* NULL: a client agent */
     const char *node_id;
     void *ctx;
     /* Joining failed for good: the agent is to end with this sentence. */
@@ -47,6 +47,10 @@ struct gossip *members_gossip(const struct members *m);
 /* Another server's HTTP address, as it told by its tag; false if none is known. */
 #define MEMBERS_HINT_LEN 128
 bool members_hint(const struct members *m, char ret_address[MEMBERS_HINT_LEN]);
+
+/* A server of this datacenter, as its tags say; and where its RPC port is. */
+bool member_is_server(const struct members *m, const struct gossip_member *g);
+void member_rpc_address(const struct gossip_member *g, char ret_address[STORE_ADDRESS_MAX]);
 
 /* While nobody has led for QUORUM_PATIENCE_MS: how many voters there are, and how many of them can
  * be reached. False: somebody leads, or did lately. Any thread. */

@@ -1,4 +1,5 @@
-/* What the files of core/agent share: members.c has the gossip and the orders, join.c names and
+/* What the files of core/agent share: members.c has the gossip and the orders,
+ * members_server.c and members_client.c what a server and a client do besides, join.c names and
  * joins, founding.c founds the cluster, lead.c is the leader's care for it, leave.c says
  * good-bye, quorum.c says when nobody leads.
  *
@@ -30,8 +31,25 @@ struct leave_waiter {
     void *ctx;
 };
 
+/* What an agent is among the others beyond gossip: members_server.c or members_client.c. */
+struct members_role {
+    void (*tag)(struct members *m);  /* its own tags */
+    void (*open)(struct members *m); /* there is no gossip yet */
+    void (*begin)(struct members *m);
+    /* Of a member; may come before `begin`. */
+    void (*changed)(struct members *m, const struct gossip_member *g);
+    void (*reaped)(struct members *m, const struct gossip_member *g);
+    void (*look)(struct members *m);  /* something changed */
+    void (*leave)(struct members *m); /* then leave_part() */
+    void (*end)(struct members *m);
+};
+
+extern const struct members_role MEMBERS_SERVER;
+extern const struct members_role MEMBERS_CLIENT;
+
 struct members {
     struct members_options options;
+    const struct members_role *role;
     struct gossip *gossip; /* NULL: none */
     struct gossip_tag tags[GOSSIP_TAGS_MAX];
     size_t tag_count;
@@ -70,7 +88,6 @@ static inline struct env *members_env(const struct members *m)
 }
 
 /* members.c */
-bool member_is_server(const struct members *m, const struct gossip_member *g);
 void members_tag(struct members *m, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* Without this one; the others hear of it. */
@@ -88,6 +105,10 @@ void founding_look(struct members *m);
 void founding_close(struct members *m);
 
 /* leave.c */
+/* Says good-bye to the gossip, then is left. */
+void leave_part(struct members *m);
+/* A server: out of the voters first. */
+void leave_voters(struct members *m);
 void leave_open(struct members *m);
 void leave_close(struct members *m);
 

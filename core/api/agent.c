@@ -4,7 +4,7 @@
 #include "core/base/limit.h"
 #include "core/base/metric.h"
 #include "core/config.h"
-#include "core/server.h"
+#include "core/host.h"
 #include "core/version.h"
 
 void api_root(struct request *r)
@@ -87,9 +87,9 @@ static json_t *agent_stats(struct api *api, const struct world *w)
         "build", "prerelease", "", "revision", "", "version", HERALD_VERSION, "consul", "bootstrap",
         bootstrap ? "true" : "false", "known_datacenters", "1", "leader",
         f->leader ? "true" : "false", "leader_addr", leader == NULL ? "" : leader->address,
-        "server", "true", "raft", agent_stats_raft(w), "runtime", "arch",
-        server_machine(api->server), "os", "linux", "disk_full", f->disk_full ? "true" : "false",
-        "serf_lan", agent_stats_gossip(api, w), "stream", stream);
+        "server", "true", "raft", agent_stats_raft(w), "runtime", "arch", host_machine(api->host),
+        "os", "linux", "disk_full", f->disk_full ? "true" : "false", "serf_lan",
+        agent_stats_gossip(api, w), "stream", stream);
 }
 
 static void agent_self(struct request *r, const struct world *w)
@@ -99,7 +99,7 @@ static void agent_self(struct request *r, const struct world *w)
     json_t *self = json_pack(
         "{s:{s:s, s:s, s:s, s:s, s:b, s:s}, s:{s:s, s:s, s:b, s:I, s:i, s:i, s:i, s:I, s:I}}",
         "Config", "Datacenter", c->datacenter, "NodeName", c->node_name, "NodeID",
-        server_node_id(api->server), "Revision", "", "Server", 1, "Version", CONSUL_API_VERSION,
+        host_node_id(api->host), "Revision", "", "Server", 1, "Version", CONSUL_API_VERSION,
         "DebugConfig", "BindAddr", c->bind_addr, "AdvertiseAddrLAN", c->advertise_addr, "Bootstrap",
         c->bootstrap, "BootstrapExpect", (json_int_t)c->bootstrap_expect, "SerfPortLAN",
         (int)c->serf_lan_port, "ServerPort", (int)c->server_port, "KVMaxValueSize",
@@ -152,6 +152,6 @@ void api_agent_metrics(struct request *r)
 
 void api_agent_reload(struct request *r)
 {
-    server_reload(api_of(r)->server);
+    host_reload(api_of(r)->host);
     reply_shared(r, 200, NULL, NULL);
 }

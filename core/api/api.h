@@ -12,11 +12,11 @@
 #include "stream/stream.h"
 
 struct config;
+struct host;
 struct members;
-struct server;
 
 struct api {
-    struct server *server;
+    struct host *host;
     const struct config *config; /* immutable while the server runs */
     struct store *store;
     struct members *members;

@@ -3,7 +3,7 @@
 #include "core/base/limit.h"
 #include "core/base/text.h"
 #include "core/config.h"
-#include "core/server.h"
+#include "core/host.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -75,11 +75,11 @@ void api_agent_force_leave(struct request *r)
 
 static void leave_done(struct request *r, const struct members_order *o)
 {
-    struct server *server = api_of(r)->server;
+    struct host *host = api_of(r)->host;
     (void)o;
     /* The answer goes out first: stopping lets answers finish. */
     reply_shared(r, 200, NULL, NULL);
-    server_stop(server);
+    host_stop(host);
 }
 
 void api_agent_leave(struct request *r)

@@ -8,7 +8,7 @@
 #include "core/base/limit.h"
 #include "core/base/list.h"
 #include "core/base/mem.h"
-#include "core/server.h"
+#include "core/host.h"
 #include "store/backup.h"
 
 #include <stdio.h>
@@ -160,7 +160,7 @@ static void snapshot_save(struct request *r)
         .size = ARCHIVE_HEAD_LEN,
         .wall_ms = env_wall_ms(loop_env(api->loop)),
     };
-    (void)snprintf(s->meta.server, sizeof s->meta.server, "%s", server_node_id(api->server));
+    (void)snprintf(s->meta.server, sizeof s->meta.server, "%s", host_node_id(api->host));
     (void)snprintf(s->meta.address, sizeof s->meta.address, "%s", store_address(api->store));
     buf_init(&s->piece, RESTORE_CHUNK_MAX);
     buf_init(&s->out, SAVE_TURN_PIECES * RESTORE_CHUNK_MAX * 2);

@@ -29,4 +29,13 @@
 #define KEY_TTL_MIN_MS        1000U
 #define KEY_TTL_MAX_MS        (366ULL * 86400000U)
 
+/* --- definitions and the agent (core/definition, core/agent) -------------------------------- */
+
+/* What one definition of a service or a check may take, as text and as values. */
+#define DEFINITION_MAX            KIB(64)
+#define DEFINITION_ARENA_MAX      KIB(512)
+#define DEFINITION_LIST_MAX       1024U
+#define CHECK_INTERVAL_MIN_MS     1000U /* Consul's: what is asked for more often gets this */
+#define CHECK_DURATION_MAX_MS     (366ULL * 86400000U)
+
 #endif

@@ -18,6 +18,11 @@ static void frame_put(char *at, uint64_t value, size_t len)
     }
 }
 
+bool hello_begins(struct bytes data)
+{
+    return bytes_begins(data, (struct bytes){HELLO_MAGIC, sizeof HELLO_MAGIC});
+}
+
 void hello_encode(const struct hello *h, char ret_data[HELLO_LEN])
 {
     CHECK(h->channel <= HELLO_CHANNEL_MAX);

@@ -23,6 +23,8 @@ struct hello {
     uint64_t receiver;
 };
 
+/* Whether these bytes, at least as many as the magic has, begin a hello. */
+bool hello_begins(struct bytes data);
 void hello_encode(const struct hello *h, char ret_data[HELLO_LEN]);
 /* `data` is HELLO_LEN bytes. NULL when it is a hello, else what is wrong with it, in words. */
 const char *hello_decode(struct bytes data, struct hello *ret_hello) ERR_MUST_USE;

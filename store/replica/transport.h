@@ -25,6 +25,9 @@
 
 struct transport;
 
+/* So many bytes say what kind of connection it is. */
+#define TRANSPORT_KIND_LEN 4U
+
 enum transport_channel {
     TRANSPORT_CONTROL = 0,
     TRANSPORT_BULK = 1,
@@ -40,6 +43,10 @@ struct transport_options {
     /* What we send on the control channel goes out from now on (`up`), or did not all arrive. In
      * turns: up, down, up. Not called for a peer that was dropped. */
     void (*linked)(void *ctx, uint64_t peer, bool up);
+    /* A connection that does not begin as ours do, after TRANSPORT_KIND_LEN bytes: true takes the
+     * descriptor over, with the bytes read so far (borrowed for the call) and the text of where it
+     * comes from. False, or NULL: it is refused. */
+    bool (*other)(void *ctx, int fd, struct bytes begun, const char *from);
 };
 
 /* Binds and listens. ERR_IN_USE (the address is taken), ERR_INVALID, ERR_IO, with `why`. May be

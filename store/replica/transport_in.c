@@ -16,19 +16,25 @@
 /* --- ending ------------------------------------------------------------------------------------
  */
 
-static void in_close(struct in *in)
+/* The descriptor is somebody else's business. */
+static void in_forget(struct in *in)
 {
     struct transport *t = in->transport;
     CHECK(!in->closed);
-    int fd = in->io.fd;
     io_close(&in->io);
-    (void)close(fd);
     timer_stop(&in->deadline);
     in->closed = true;
     list_remove(&in->link);
     list_append(&t->dead_incoming, &in->link);
     t->incoming_count--;
     transport_turn(t);
+}
+
+static void in_close(struct in *in)
+{
+    int fd = in->io.fd;
+    in_forget(in);
+    (void)close(fd);
 }
 
 /* True if the log has heard of this host within the minute, or of too many others. */
@@ -148,6 +154,26 @@ static void in_replace_older(struct in *newer)
     }
 }
 
+static bool in_is_other(const struct in *in)
+{
+    return in->transport->options.other != NULL && in->len >= TRANSPORT_KIND_LEN &&
+           !hello_begins((struct bytes){in->data, in->len});
+}
+
+/* To who knows what its first bytes begin, or away with it. */
+static void in_give_away(struct in *in)
+{
+    struct transport *t = in->transport;
+    char host[WIRE_HOST_TEXT];
+    wire_host_text(&in->from, host);
+    io_want(&in->io, 0);
+    if (t->options.other(t->options.ctx, in->io.fd, (struct bytes){in->data, in->len}, host)) {
+        in_forget(in);
+    } else {
+        in_refuse(in, "it does not speak our protocol");
+    }
+}
+
 static void in_on_hello(struct in *in)
 {
     struct transport *t = in->transport;
@@ -251,6 +277,8 @@ static void in_on_io(struct io *io, unsigned ready)
     metric_add(METRIC_PEER_BYTES_IN, n);
     if (in->known) {
         in_on_frames(in);
+    } else if (in_is_other(in)) {
+        in_give_away(in);
     } else if (in->len == HELLO_LEN) {
         in_on_hello(in);
     }
