@@ -277,6 +277,41 @@ static enum err config_set_texts(struct config *c,
     return OK;
 }
 
+/* A map: the texts `name=value`; a later value of a name takes the place of the one before. */
+static enum err config_set_map(struct config *c,
+                               const struct config_key *key,
+                               json_t *value,
+                               const struct config_origin *o,
+                               struct reason *why)
+{
+    struct config_texts *texts = config_field(c, key);
+    for (void *i = json_object_iter(value); i != NULL; i = json_object_iter_next(value, i)) {
+        const char *name = json_object_iter_key(i);
+        const char *text = json_string_value(json_object_iter_value(i));
+        size_t len = strlen(name);
+        size_t at = 0;
+        while (at < texts->count &&
+               (strncmp(texts->items[at], name, len) != 0 || texts->items[at][len] != '=')) {
+            at++;
+        }
+        if (at == CONFIG_TEXTS_MAX || strchr(name, '=') != NULL) {
+            reason_set(why, "%s: %s: more than %d names, or a name with `=`", o->source, o->path,
+                       CONFIG_TEXTS_MAX);
+            return ERR_INVALID;
+        }
+        size_t size = len + strlen(text) + 2;
+        char *item = mem_alloc(size);
+        (void)snprintf(item, size, "%s=%s", name, text);
+        if (at < texts->count) {
+            free(texts->items[at]);
+        } else {
+            texts->count++;
+        }
+        texts->items[at] = item;
+    }
+    return OK;
+}
+
 static void texts_close(struct config_texts *texts)
 {
     for (size_t i = 0; i < texts->count; i++) {
@@ -357,6 +392,9 @@ enum err config_key_set(struct config *c,
     }
     if (key->kind == KIND_TEXTS && key->used) {
         return config_set_texts(c, key, value, o, why);
+    }
+    if (key->kind == KIND_MAP && key->used) {
+        return config_set_map(c, key, (json_t *)(uintptr_t)value, o, why);
     }
     if (key->used) {
         config_set_used(c, key, value, number);
@@ -459,7 +497,7 @@ config_key_keep(struct config *c, const struct config *old, const struct config_
     if (key->kind == KIND_HEADERS) {
         same = headers_same(c, old);
         headers_keep(c, old);
-    } else if (key->kind == KIND_TEXTS) {
+    } else if (key->kind == KIND_TEXTS || key->kind == KIND_MAP) {
         same = texts_keep(to, from);
     } else if (key->kind == KIND_TEXT || key->kind == KIND_UUID) {
         const char *text = *(char *const *)from;
@@ -490,7 +528,7 @@ void config_keys_close(struct config *c)
         if (keys[i].used && (keys[i].kind == KIND_TEXT || keys[i].kind == KIND_UUID)) {
             free(*(char **)config_field(c, &keys[i]));
         }
-        if (keys[i].used && keys[i].kind == KIND_TEXTS) {
+        if (keys[i].used && (keys[i].kind == KIND_TEXTS || keys[i].kind == KIND_MAP)) {
             texts_close(config_field(c, &keys[i]));
         }
     }

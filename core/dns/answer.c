@@ -134,9 +134,10 @@ static bool type_fits(const struct dns_ip *ip, uint16_t type)
                                                                       : 255);
 }
 
-static struct dns_record
-address_record(struct answer *a, const struct dns_name *owner, const struct dns_ip *ip,
-               uint32_t ttl)
+static struct dns_record address_record(struct answer *a,
+                                        const struct dns_name *owner,
+                                        const struct dns_ip *ip,
+                                        uint32_t ttl)
 {
     return (struct dns_record){
         .owner = owner,
@@ -159,10 +160,8 @@ static void add_address(struct answer *a,
     }
 }
 
-static void add_name(struct answer *a,
-                     enum section section,
-                     struct dns_record r,
-                     const struct dns_name *name)
+static void
+add_name(struct answer *a, enum section section, struct dns_record r, const struct dns_name *name)
 {
     r.data = arena_copy(&a->memory, name_bytes(name));
     if (r.data.ptr != NULL) {
@@ -192,8 +191,8 @@ static void add_soa(struct maker *m, enum section section)
         .owner = m->domain,
         .type = DNS_TYPE_SOA,
         .ttl = s->soa_min_ttl,
-        .data = arena_copy(&m->a->memory,
-                           (struct bytes){(const char *)data, (size_t)(at + 20 - data)}),
+        .data =
+            arena_copy(&m->a->memory, (struct bytes){(const char *)data, (size_t)(at + 20 - data)}),
     };
     if (r.data.ptr != NULL) {
         (void)answer_add(m->a, section, &r);
@@ -271,8 +270,7 @@ static void add_meta(struct maker *m,
         size_t len = txt_text(text, name, value);
         uint8_t *data = arena_alloc(&m->a->memory, len + len / TXT_STRING_MAX + 1);
         size_t at = 0;
-        for (size_t from = 0; data != NULL && (from < len || from == 0);
-             from += TXT_STRING_MAX) {
+        for (size_t from = 0; data != NULL && (from < len || from == 0); from += TXT_STRING_MAX) {
             size_t part = len - from < TXT_STRING_MAX ? len - from : TXT_STRING_MAX;
             data[at] = (uint8_t)part;
             memcpy(data + at + 1, text + from, part);
@@ -335,8 +333,8 @@ inside_addresses(struct maker *m, const struct dns_name *name, struct dns_name *
         }
         view_pin_close(&pin);
         return !more;
-    } else if (ask.kind == DNS_SERVICE && lookup_service(m->w->lookup, m->w->view, ask.name,
-                                                         &service) == OK) {
+    } else if (ask.kind == DNS_SERVICE &&
+               lookup_service(m->w->lookup, m->w->view, ask.name, &service) == OK) {
         for (size_t i = 0; i < service.count && m->a->message.answer.count < m->room; i++) {
             const struct dns_instance *at = &service.instances[i];
             if (type_fits(&at->ip, m->q->type) &&
@@ -586,8 +584,7 @@ static void add_servers(struct maker *m, enum section section)
     struct dns_service servers = {0};
     struct choice choice = {0};
     uint32_t ttl = m->w->settings->node_ttl;
-    enum err e =
-        lookup_service(m->w->lookup, m->w->view, BYTES(SERVERS_SERVICE), &servers);
+    enum err e = lookup_service(m->w->lookup, m->w->view, BYTES(SERVERS_SERVICE), &servers);
     if (e != OK || !choice_open(m, &servers, (struct bytes){0}, &choice)) {
         return;
     }

@@ -189,9 +189,8 @@ static enum err entry_fill(struct entry *e, struct view *v)
 static struct entry **lookup_find(struct lookup *l, struct bytes name, uint64_t hash)
 {
     struct entry **at = &l->buckets[hash % LOOKUP_BUCKETS];
-    while (*at != NULL &&
-           ((*at)->hash != hash ||
-            !bytes_equal((struct bytes){(*at)->name, (*at)->name_len}, name))) {
+    while (*at != NULL && ((*at)->hash != hash ||
+                           !bytes_equal((struct bytes){(*at)->name, (*at)->name_len}, name))) {
         at = &(*at)->next;
     }
     return at;
@@ -229,10 +228,8 @@ static void service_of(const struct entry *e, struct dns_service *ret)
     };
 }
 
-enum err lookup_service(struct lookup *l,
-                        struct view *v,
-                        struct bytes name,
-                        struct dns_service *ret_service)
+enum err
+lookup_service(struct lookup *l, struct view *v, struct bytes name, struct dns_service *ret_service)
 {
     uint64_t hash = bytes_hash(name);
     struct entry **at = lookup_find(l, name, hash);

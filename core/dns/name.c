@@ -48,8 +48,7 @@ bool name_under(const struct dns_name *name, const struct dns_name *domain)
            wire_equal_nocase(name->wire + at, domain->wire, domain->len);
 }
 
-enum err
-name_prepend(struct dns_name *ret_name, struct bytes text, const struct dns_name *behind)
+enum err name_prepend(struct dns_name *ret_name, struct bytes text, const struct dns_name *behind)
 {
     struct dns_name n = {0};
     if (text.len > 0 && text.ptr[text.len - 1] == '.') {
@@ -211,8 +210,8 @@ static bool suffix_is_ours(const struct dns_zone *zone, const struct labels *ls,
            (from + 1 == ls->count && bytes_equal(ls->at[from], zone->datacenter));
 }
 
-static void ask_inside(const struct dns_zone *zone, const struct labels *ls, bool srv,
-                       struct dns_ask *ask)
+static void
+ask_inside(const struct dns_zone *zone, const struct labels *ls, bool srv, struct dns_ask *ask)
 {
     ask->kind = DNS_NONE;
     for (size_t i = ls->count; i > 0; i--) {

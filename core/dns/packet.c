@@ -72,9 +72,8 @@ static enum dns_rcode question_edns(const knot_pkt_t *pkt, struct dns_question *
     return knot_edns_get_version(pkt->opt_rr) != 0 ? DNS_BADVERS : DNS_NOERROR;
 }
 
-enum packet_verdict packet_parse(struct bytes packet,
-                                 struct dns_question *ret_question,
-                                 enum dns_rcode *ret_rcode)
+enum packet_verdict
+packet_parse(struct bytes packet, struct dns_question *ret_question, enum dns_rcode *ret_rcode)
 {
     const uint8_t *wire = wire_of(packet);
     if (packet.len < KNOT_WIRE_HEADER_SIZE || packet.len > DNS_TCP_MAX || knot_wire_get_qr(wire)) {
@@ -94,8 +93,8 @@ enum packet_verdict packet_parse(struct bytes packet,
         arena_lend(&arena, lent, sizeof lent);
         knot_mm_t mm = memory_of(&arena);
         knot_pkt_t *pkt = knot_pkt_new(wire_of(packet), (uint16_t)packet.len, &mm);
-        int rc = pkt == NULL ? KNOT_ENOMEM
-                             : knot_pkt_parse(pkt, KNOT_PF_KEEPWIRE | KNOT_PF_NOCANON);
+        int rc =
+            pkt == NULL ? KNOT_ENOMEM : knot_pkt_parse(pkt, KNOT_PF_KEEPWIRE | KNOT_PF_NOCANON);
         rcode = rc == KNOT_EOK ? DNS_NOERROR : DNS_FORMERR;
         if (pkt != NULL && pkt->qname_size > 0) {
             question_take(pkt, &q);
@@ -180,24 +179,21 @@ static uint16_t writer_hint(const struct writer *w, const struct dns_record *r)
 }
 
 /* Names of additional records are those that the answers point to, or the question's. */
-static uint16_t additional_hint(const struct writer *w,
-                                const struct dns_message *m,
-                                const struct dns_record *r)
+static uint16_t
+additional_hint(const struct writer *w, const struct dns_message *m, const struct dns_record *r)
 {
     if (w->plain || r->owner == NULL) {
         return writer_hint(w, r);
     }
     const struct dns_record *of = &m->answer.records[r->of];
-    bool same = of->data.len >= r->owner->len &&
-                memcmp(of->data.ptr + of->data.len - r->owner->len, r->owner->wire,
-                       r->owner->len) == 0;
+    bool same = of->data.len >= r->owner->len && memcmp(of->data.ptr + of->data.len - r->owner->len,
+                                                        r->owner->wire, r->owner->len) == 0;
     return same ? of->at : 0;
 }
 
 /* At most so long: its name is written in full unless it is known to stand there already. */
-static size_t additional_bound(const struct writer *w,
-                               const struct dns_message *m,
-                               const struct dns_record *r)
+static size_t
+additional_bound(const struct writer *w, const struct dns_message *m, const struct dns_record *r)
 {
     const struct dns_name *owner = r->owner == NULL ? w->qname : r->owner;
     size_t name = additional_hint(w, m, r) != 0 ? POINTER_LEN : owner->len;

@@ -59,9 +59,8 @@ enum packet_verdict {
 
 /* `ret_question->id` is set for REPLY too, its name only if it could be read (else its length is
  * 0). */
-enum packet_verdict packet_parse(struct bytes packet,
-                                 struct dns_question *ret_question,
-                                 enum dns_rcode *ret_rcode);
+enum packet_verdict
+packet_parse(struct bytes packet, struct dns_question *ret_question, enum dns_rcode *ret_rcode);
 
 struct dns_record {
     const struct dns_name *owner; /* NULL: the question's name */

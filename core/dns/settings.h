@@ -51,9 +51,8 @@ struct dns_settings {
     uint64_t rate_limit; /* 0: none */
 };
 
-enum err settings_open(struct dns_settings *s,
-                       const struct config *config,
-                       struct reason *why) ERR_MUST_USE;
+enum err
+settings_open(struct dns_settings *s, const struct config *config, struct reason *why) ERR_MUST_USE;
 void settings_close(struct dns_settings *s);
 /* The TTL of a service; of the longest rule that fits. */
 uint32_t settings_service_ttl(const struct dns_settings *s, struct bytes service);
