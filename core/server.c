@@ -169,6 +169,7 @@ static enum err front_thread_open(struct front_thread *t,
         .epoch = front_epoch,
         .confirm = front_confirm,
         .node_name = config->node_name,
+        .datacenter = config->datacenter,
         .heartbeat_ms = config->stream_heartbeat_ms,
     };
     t->stream = stream_new(&host);

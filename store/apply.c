@@ -1,6 +1,8 @@
 #include "store/apply.h"
 
+#include "store/acl_apply.h"
 #include "store/autopilot.h"
+#include "store/catalog.h"
 #include "store/command.h"
 #include "store/history.h"
 #include "store/kv.h"
@@ -17,6 +19,10 @@ void apply_change(struct apply *a, struct change *c)
     c->index = a->index;
     c->n = a->changes++;
     c->time_ms = a->time_ms;
+    a->change_bytes += c->key.len + c->value.len;
+    if (a->change_bytes > APPLY_CHANGES_MAX) {
+        return;
+    }
     history_record(a->batch, &a->meta, &a->row, c);
     collect_change(a->out, c);
 }
@@ -36,6 +42,9 @@ static bool apply_is_overlaid(enum command_type type)
     case COMMAND_AUTOPILOT_SET:
     case COMMAND_EVENT:
     case COMMAND_COORDINATES:
+    case COMMAND_ACL_SET:
+    case COMMAND_ACL_DELETE:
+    case COMMAND_ACL_BOOTSTRAP:
         return false;
     case COMMAND_KV_LOCK:
     case COMMAND_KV_SET_TTL:
@@ -54,6 +63,7 @@ static bool apply_is_overlaid(enum command_type type)
 static void apply_begin(struct apply *a)
 {
     a->changes = 0;
+    a->change_bytes = 0;
     a->collected = a->out->count;
     a->begun = a->meta;
     overlay_clear(&a->written);
@@ -67,6 +77,7 @@ void apply_undo(struct apply *a)
     overlay_clear(&a->touched);
     a->meta = a->begun;
     a->changes = 0;
+    a->change_bytes = 0;
     collect_truncate(a->out, a->collected);
     if (a->proposer != 0) {
         once_take(a->once, a->batch, a->proposer, a->number, a->index);
@@ -86,6 +97,56 @@ void apply_refuse(struct apply *a, const char *format, ...)
         size_t room = sizeof text - 1;
         buf_put(&a->detail, (struct bytes){text, (size_t)len < room ? (size_t)len : room});
     }
+}
+
+static enum err apply_one(struct apply *a, const struct command *c)
+{
+    switch (c->type) {
+    case COMMAND_KV_SET:
+        return kv_set(a, &c->kv_set);
+    case COMMAND_KV_DELETE:
+        return kv_delete(a, &c->kv_delete);
+    case COMMAND_KV_DELETE_PREFIX:
+        return kv_delete_prefix(a, &c->kv_delete_prefix);
+    case COMMAND_TOMBSTONE_REAP:
+        return kv_reap(a, &c->tombstone_reap);
+    case COMMAND_RESTORE_BEGIN:
+        restore_begin(a, &c->restore);
+        return OK;
+    case COMMAND_RESTORE_CHUNK:
+        restore_chunk(a, &c->restore);
+        return OK;
+    case COMMAND_RESTORE_COMMIT:
+        restore_commit(a, &c->restore);
+        return OK;
+    case COMMAND_RESTORE_ABORT:
+        restore_abort(a, &c->restore);
+        return OK;
+    case COMMAND_AUTOPILOT_SET:
+        return autopilot_set(a, &c->autopilot_set);
+    case COMMAND_REGISTER:
+        return catalog_register(a, &c->registration);
+    case COMMAND_DEREGISTER:
+        return catalog_deregister(a, &c->deregistration);
+    case COMMAND_ACL_SET:
+        return acl_set(a, &c->acl);
+    case COMMAND_ACL_DELETE:
+        return acl_delete(a, &c->acl);
+    case COMMAND_ACL_BOOTSTRAP:
+        return acl_bootstrap(a, &c->acl);
+    case COMMAND_KV_LOCK:
+    case COMMAND_KV_SET_TTL:
+    case COMMAND_SESSION_CREATE:
+    case COMMAND_SESSION_DESTROY:
+    case COMMAND_SESSION_RENEW:
+    case COMMAND_EXPIRE:
+    case COMMAND_TXN:
+    case COMMAND_EVENT:
+    case COMMAND_COORDINATES:
+        break;
+    }
+    a->status = ERR_INVALID;
+    return OK;
 }
 
 enum err apply_command(struct apply *a, struct bytes command)
@@ -110,42 +171,13 @@ enum err apply_command(struct apply *a, struct bytes command)
     }
     a->time_ms = c.time_ms;
     a->overlaid = apply_is_overlaid(c.type);
-    switch (c.type) {
-    case COMMAND_KV_SET:
-        return kv_set(a, &c.kv_set);
-    case COMMAND_KV_DELETE:
-        return kv_delete(a, &c.kv_delete);
-    case COMMAND_KV_DELETE_PREFIX:
-        return kv_delete_prefix(a, &c.kv_delete_prefix);
-    case COMMAND_TOMBSTONE_REAP:
-        return kv_reap(a, &c.tombstone_reap);
-    case COMMAND_RESTORE_BEGIN:
-        restore_begin(a, &c.restore);
-        return OK;
-    case COMMAND_RESTORE_CHUNK:
-        restore_chunk(a, &c.restore);
-        return OK;
-    case COMMAND_RESTORE_COMMIT:
-        restore_commit(a, &c.restore);
-        return OK;
-    case COMMAND_RESTORE_ABORT:
-        restore_abort(a, &c.restore);
-        return OK;
-    case COMMAND_AUTOPILOT_SET:
-        return autopilot_set(a, &c.autopilot_set);
-    case COMMAND_KV_LOCK:
-    case COMMAND_KV_SET_TTL:
-    case COMMAND_REGISTER:
-    case COMMAND_DEREGISTER:
-    case COMMAND_SESSION_CREATE:
-    case COMMAND_SESSION_DESTROY:
-    case COMMAND_SESSION_RENEW:
-    case COMMAND_EXPIRE:
-    case COMMAND_TXN:
-    case COMMAND_EVENT:
-    case COMMAND_COORDINATES:
-        break;
+    enum err e = apply_one(a, &c);
+    if (e == OK && a->touched.count > 0) {
+        e = catalog_settle(a);
     }
-    a->status = ERR_INVALID;
-    return OK;
+    if (e == OK && a->change_bytes > APPLY_CHANGES_MAX) {
+        restore_forget_history(a);
+        a->replaced = true;
+    }
+    return e;
 }

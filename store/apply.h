@@ -30,6 +30,7 @@ struct apply {
     uint64_t number;
     uint64_t time_ms;
     uint32_t changes;         /* of this command so far */
+    size_t change_bytes;      /* their keys and values; past APPLY_CHANGES_MAX none is told */
     size_t collected;         /* changes of commands before */
     struct schema_meta begun; /* `meta` before the command */
     enum err status;          /* the reply */
@@ -39,11 +40,13 @@ struct apply {
     /* scratch, kept from one command to the next */
     struct rocks_slice slice;
     struct buf row;
+    struct buf scratch; /* the catalog's: a row, and what a change says of it */
 };
 
 /* `command` may be any bytes. Fills `batch`, `meta`, `status` and `out`. */
 enum err apply_command(struct apply *a, struct bytes command) ERR_MUST_USE;
-/* Fills in index, number and time, keeps the change for the history and for `out`. */
+/* Fills in index, number and time, keeps the change for the history and for `out`. When one command
+ * changes more than APPLY_CHANGES_MAX, what changed is not told: readers begin anew. */
 void apply_change(struct apply *a, struct change *c);
 /* Nothing of what the command did so far happens; its reply stays, and it counts as applied. */
 void apply_undo(struct apply *a);

@@ -2,6 +2,7 @@
 
 #include "core/base/check.h"
 #include "core/base/limit.h"
+#include "store/acl_rows.h"
 #include "store/pack.h"
 #include "store/row.h"
 
@@ -20,6 +21,9 @@
  *   EXPIRE         u8 kind, u64 set_index, bytes name
  *   TXN            bytes ops
  *   EVENT, COORDINATES  bytes rows
+ *   ACL_SET        u8 kind, u8 create, bytes row
+ *   ACL_DELETE     u8 kind, bytes id
+ *   ACL_BOOTSTRAP  u8 kind, u64 index, bytes row
  * Version 1 has neither proposer nor number. */
 #define COMMAND_VERSION   2
 #define COMMAND_VERSION_1 1
@@ -93,6 +97,27 @@ static enum err command_check_lock(const struct command_kv_lock *c)
         e = ERR_INVALID;
     }
     return e;
+}
+
+static enum err command_check_acl(enum command_type type, const struct command_acl *c)
+{
+    if (type == COMMAND_ACL_DELETE) {
+        return c->id.len > 0 && c->id.len <= SESSION_ID_MAX ? OK : ERR_INVALID;
+    }
+    switch (c->kind) {
+    case ACL_TOKEN:
+        return acl_token_decode(c->row, &(struct acl_token){0}) == OK ? OK : ERR_INVALID;
+    case ACL_POLICY:
+        return type == COMMAND_ACL_SET && acl_policy_decode(c->row, &(struct acl_policy){0}) == OK
+                   ? OK
+                   : ERR_INVALID;
+    case ACL_ROLE:
+        return type == COMMAND_ACL_SET && acl_role_decode(c->row, &(struct acl_role){0}) == OK
+                   ? OK
+                   : ERR_INVALID;
+    default:
+        return ERR_INVALID;
+    }
 }
 
 static enum err command_check_ttl(const struct command_kv_set_ttl *c)
@@ -189,6 +214,10 @@ static enum err command_check(const struct command *c)
     case COMMAND_EVENT:
     case COMMAND_COORDINATES:
         return command_check_rows(c->type, c->rows.rows);
+    case COMMAND_ACL_SET:
+    case COMMAND_ACL_DELETE:
+    case COMMAND_ACL_BOOTSTRAP:
+        return command_check_acl(c->type, &c->acl);
     case COMMAND_KV_DELETE:
         e = command_check_key(c->kv_delete.key);
         return e != OK ? e : command_check_condition(c->kv_delete.check, c->kv_delete.index);
@@ -242,6 +271,10 @@ static size_t command_len_max(const struct command *c)
     case COMMAND_EVENT:
     case COMMAND_COORDINATES:
         return COMMAND_FRAME_MAX + c->rows.rows.len;
+    case COMMAND_ACL_SET:
+    case COMMAND_ACL_DELETE:
+    case COMMAND_ACL_BOOTSTRAP:
+        return COMMAND_FRAME_MAX + c->acl.row.len + c->acl.id.len;
     case COMMAND_RESTORE_BEGIN:
     case COMMAND_RESTORE_COMMIT:
     case COMMAND_RESTORE_ABORT:
@@ -317,6 +350,20 @@ static bool command_encode_fleet(struct buf *out, const struct command *c)
     case COMMAND_EVENT:
     case COMMAND_COORDINATES:
         pack_bytes(out, c->rows.rows);
+        return true;
+    case COMMAND_ACL_SET:
+        pack_u8(out, c->acl.kind);
+        pack_u8(out, c->acl.create);
+        pack_bytes(out, c->acl.row);
+        return true;
+    case COMMAND_ACL_DELETE:
+        pack_u8(out, c->acl.kind);
+        pack_bytes(out, c->acl.id);
+        return true;
+    case COMMAND_ACL_BOOTSTRAP:
+        pack_u8(out, c->acl.kind);
+        pack_u64(out, c->acl.index);
+        pack_bytes(out, c->acl.row);
         return true;
     default:
         return false;
@@ -472,6 +519,20 @@ static bool command_decode_fleet(struct unpack *in, struct command *c)
     case COMMAND_EVENT:
     case COMMAND_COORDINATES:
         c->rows.rows = unpack_bytes(in, COMMAND_MAX);
+        return true;
+    case COMMAND_ACL_SET:
+        c->acl.kind = unpack_u8(in);
+        c->acl.create = command_decode_bool(in);
+        c->acl.row = unpack_bytes(in, COMMAND_MAX);
+        return true;
+    case COMMAND_ACL_DELETE:
+        c->acl.kind = unpack_u8(in);
+        c->acl.id = unpack_bytes(in, SESSION_ID_MAX);
+        return true;
+    case COMMAND_ACL_BOOTSTRAP:
+        c->acl.kind = unpack_u8(in);
+        c->acl.index = unpack_u64(in);
+        c->acl.row = unpack_bytes(in, COMMAND_MAX);
         return true;
     default:
         return false;

@@ -95,6 +95,17 @@ struct command_rows {
     struct bytes rows;
 };
 
+/* COMMAND_ACL_SET: `row` is an encoded one (acl_rows.h) that is not there yet (`create`) or is; of
+ * COMMAND_ACL_DELETE `id`; of COMMAND_ACL_BOOTSTRAP the row of a token, and `index` of the last
+ * time. */
+struct command_acl {
+    uint8_t kind; /* enum acl_kind */
+    bool create;
+    struct bytes row;
+    struct bytes id;
+    uint64_t index;
+};
+
 /* COMMAND_TOMBSTONE_REAP: deletions at or below `through` are forgotten. */
 struct command_tombstone_reap {
     uint64_t through;
@@ -149,6 +160,7 @@ struct command {
         struct command_expire expire;
         struct command_txn txn;
         struct command_rows rows;
+        struct command_acl acl;
     };
 };
 

@@ -73,9 +73,18 @@ void restore_chunk(struct apply *a, const struct command_restore *cmd)
     a->meta.restore_next++;
 }
 
-void restore_commit(struct apply *a, const struct command_restore *cmd)
+void restore_forget_history(struct apply *a)
 {
     static const char history[] = SCHEMA_HISTORY_TABLES;
+    for (size_t i = 0; i + 1 < sizeof(history); i++) {
+        restore_drop_table(a, history[i]);
+    }
+    a->meta.history_oldest = a->index;
+    a->meta.history_bytes = 0;
+}
+
+void restore_commit(struct apply *a, const struct command_restore *cmd)
+{
     if (!restore_is_current(a, cmd)) {
         return;
     }
@@ -85,17 +94,13 @@ void restore_commit(struct apply *a, const struct command_restore *cmd)
     }
     restore_drop_kv(a, a->meta.restores);
     restore_drop_table(a, SCHEMA_DEATH_TABLE);
-    for (size_t i = 0; i + 1 < sizeof(history); i++) {
-        restore_drop_table(a, history[i]);
-    }
+    restore_forget_history(a);
     a->meta.restores++;
     a->meta.restored = a->index;
     a->meta.restore_id = 0;
     a->meta.restore_next = 0;
     a->meta.kv_index = a->index;
     a->meta.kv_reaped = a->index;
-    a->meta.history_oldest = a->index;
-    a->meta.history_bytes = 0;
     a->replaced = true;
 }
 

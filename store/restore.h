@@ -23,4 +23,7 @@ void restore_chunk(struct apply *a, const struct command_restore *cmd);
 void restore_commit(struct apply *a, const struct command_restore *cmd);
 void restore_abort(struct apply *a, const struct command_restore *cmd);
 
+/* No change up to this command can be read any more. */
+void restore_forget_history(struct apply *a);
+
 #endif

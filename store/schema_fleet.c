@@ -1,6 +1,7 @@
 #include "store/schema_fleet.h"
 
 #include "core/base/check.h"
+#include "store/acl_keys.h"
 #include "store/pack.h"
 #include "store/row.h"
 
@@ -130,7 +131,7 @@ enum err schema_fleet_check(struct bytes raw, struct bytes value)
     case FLEET_GONE:
         return fleet_check_len(value, 8);
     case FLEET_ACL:
-        return OK;
+        return acl_row_check(rest, value);
     }
     return ERR_CORRUPT;
 }

@@ -51,6 +51,7 @@ enum err state_adopt(struct state_db *db, struct state **ret_state, struct reaso
     s->apply.once = &s->once;
     s->apply.batch = rocks_batch_new();
     buf_init(&s->apply.row, SCHEMA_ROW_MAX);
+    buf_init(&s->apply.scratch, SCHEMA_ROW_MAX);
     buf_init(&s->apply.detail, TXN_RESULT_MAX);
     overlay_init(&s->apply.written);
     overlay_init(&s->apply.touched);
@@ -76,6 +77,7 @@ static void state_free(struct state *s)
     rocks_slice_close(&s->apply.slice);
     rocks_batch_free(s->apply.batch);
     buf_close(&s->apply.row);
+    buf_close(&s->apply.scratch);
     buf_close(&s->apply.detail);
     overlay_close(&s->apply.written);
     overlay_close(&s->apply.touched);

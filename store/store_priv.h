@@ -99,7 +99,7 @@ struct store {
     struct transport *transport; /* NULL: no other server may join */
     bool (*other)(void *ctx, int fd, struct bytes begun, const char *from);
     void *other_ctx;
-    uint64_t cluster;            /* 0: not part of one yet */
+    uint64_t cluster; /* 0: not part of one yet */
     struct peer peers[PEERS_MAX];
 
     /* the log's end */

@@ -323,11 +323,14 @@ static enum err change_scan_link(struct change_scan *scan, struct change *ret_ch
     return e;
 }
 
-/* Keys may share a hash. */
+/* Keys may share a hash, and a name of the fleet may be a key too. */
 static bool change_scan_wants(const struct change_scan *scan, const struct change *c)
 {
     if (!scan->by_key) {
         return true;
+    }
+    if (c->topic != CHANGE_KV) {
+        return false;
     }
     return c->op == CHANGE_DELETE_PREFIX ? bytes_begins(scan->key, c->key)
                                          : bytes_equal(scan->key, c->key);

@@ -73,7 +73,7 @@ struct change_scan;
 /* Changes with index > `after`, ascending. ERR_COMPACTED if some of them are gone. */
 enum err
 change_scan_open(struct view *v, uint64_t after, struct change_scan **ret_scan) ERR_MUST_USE;
-/* Kept changes of one key, newest first; deletions by a prefix included. */
+/* Kept changes of one key (topic `kv`), newest first; deletions by a prefix included. */
 struct change_scan *change_scan_open_key(struct view *v, struct bytes key);
 /* ERR_NOT_FOUND behind the last. */
 enum err change_scan_next(struct change_scan *scan, struct change *ret_change) ERR_MUST_USE;

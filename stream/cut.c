@@ -19,7 +19,8 @@ struct cutter {
     uint64_t complete; /* everything through here is in the frame, or was passed */
     size_t open_len;   /* the frame's length and events before the index at hand */
     size_t open_events;
-    bool part; /* the frame ends inside the index at hand, in front of change `part_next` */
+    enum err failed; /* a change that cannot be read */
+    bool part;       /* the frame ends inside the index at hand, in front of change `part_next` */
     uint32_t part_next;
 };
 
@@ -79,15 +80,31 @@ static bool cutter_full(const struct cutter *k)
            k->read >= STREAM_TURN_CHANGES;
 }
 
-static void cutter_append(struct cutter *k, const struct change *c)
+static void cutter_append_event(struct cutter *k, const struct stream_event *e)
+{
+    bool brief = e->op == EVENT_REMOVED;
+    if (!k->ring) {
+        frame_event(k->out, e, bytes_of(k->stream->host.datacenter));
+        return;
+    }
+    frame_event_head(k->out, e);
+    buf_put(k->out, ring_element(&k->stream->ring, &k->place, brief));
+    if (brief) {
+        buf_put_char(k->out, '}');
+    }
+}
+
+static void cutter_append(struct cutter *k, const struct stream_event *e)
 {
     if (k->out->len > 0) {
         buf_put_char(k->out, frame_separator(&k->sel->style));
     }
-    if (k->ring && !k->sel->style.raw) {
-        buf_put(k->out, ring_element(&k->stream->ring, &k->place));
+    if (k->sel->topic != CHANGE_KV) {
+        cutter_append_event(k, e);
+    } else if (k->ring && !k->sel->style.raw) {
+        buf_put(k->out, ring_element(&k->stream->ring, &k->place, false));
     } else {
-        frame_change(k->out, c, k->sel->style.raw);
+        frame_change(k->out, e->change, k->sel->style.raw);
     }
     k->events++;
 }
@@ -108,9 +125,10 @@ static void cutter_give_back(struct cutter *k, const struct change *c, size_t le
     k->part_next = c->n;
 }
 
-/* One change; true when the frame is done. */
+/* One change; true when the frame is done, or `failed`. */
 static bool cutter_take(struct cutter *k, const struct change *c)
 {
+    struct stream_event e;
     if (c->index != k->open) {
         k->complete = k->open > 0 ? k->open : k->complete;
         if (k->open > 0 && cutter_full(k)) {
@@ -121,9 +139,13 @@ static bool cutter_take(struct cutter *k, const struct change *c)
         k->open_events = k->events;
     }
     k->read++;
-    if (selection_matches(k->sel, c)) {
+    k->failed = selection_judge(k->sel, c, &e);
+    if (k->failed != OK) {
+        return true;
+    }
+    if (e.op != EVENT_NONE) {
         size_t len = k->out->len;
-        cutter_append(k, c);
+        cutter_append(k, &e);
         if (k->out->len > k->ask->bytes_max && k->events > 1) {
             cutter_give_back(k, c, len);
             return true;
@@ -165,7 +187,7 @@ static enum err cutter_run(struct cutter *k)
             continue;
         }
         if (cutter_take(k, c)) {
-            return OK;
+            return k->failed;
         }
     }
 }

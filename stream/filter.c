@@ -8,33 +8,8 @@
 #include <string.h>
 
 /* Steps of one program; each `in [...]` value takes two. */
-#define FILTER_STEPS ((size_t)STREAM_FILTER_TERMS * 2)
-
-enum field {
-    FIELD_OP,
-    FIELD_KEY,
-    FIELD_VALUE,
-    FIELD_SESSION,
-    FIELD_NUMBERS, /* the ones from here on are numbers */
-    FIELD_INDEX = FIELD_NUMBERS,
-    FIELD_FLAGS,
-    FIELD_SIZE,
-    FIELD_CREATE_INDEX,
-    FIELD_LOCK_INDEX,
-    FIELD_COUNT,
-};
-
-static const char *const FIELD_NAMES[FIELD_COUNT] = {
-    [FIELD_OP] = "op",
-    [FIELD_KEY] = "key",
-    [FIELD_VALUE] = "value",
-    [FIELD_SESSION] = "session",
-    [FIELD_INDEX] = "index",
-    [FIELD_FLAGS] = "flags",
-    [FIELD_SIZE] = "size",
-    [FIELD_CREATE_INDEX] = "create_index",
-    [FIELD_LOCK_INDEX] = "lock_index",
-};
+#define FILTER_STEPS     ((size_t)STREAM_FILTER_TERMS * 2)
+#define FILTER_NAMES_MAX 256U /* the fields of a topic, for a reason */
 
 enum step_kind {
     STEP_EQUAL,
@@ -84,6 +59,7 @@ struct token {
 };
 
 struct compiler {
+    enum change_topic topic;
     struct bytes text;
     size_t at;
     struct token token; /* the next one */
@@ -216,15 +192,21 @@ static enum err filter_pop(struct compiler *k, enum step_kind kind)
     return OK;
 }
 
-static bool filter_field(struct bytes word, enum field *ret_field)
+static bool filter_field(const struct compiler *k, struct bytes word, enum field *ret_field)
 {
-    for (enum field f = 0; f < FIELD_COUNT; f++) {
-        if (bytes_equal(word, bytes_of(FIELD_NAMES[f]))) {
-            *ret_field = f;
-            return true;
-        }
-    }
-    return false;
+    return field_find(k->topic, word, ret_field);
+}
+
+/* Says which fields there are. */
+static enum err filter_no_field(struct compiler *k)
+{
+    struct buf names;
+    buf_init(&names, FILTER_NAMES_MAX);
+    field_names(k->topic, &names);
+    reason_set(k->why, "column %zu: a field is expected (%.*s)", k->token.column,
+               BYTES_FORMAT(buf_view(&names)));
+    buf_close(&names);
+    return ERR_INVALID;
 }
 
 static enum err filter_value(struct compiler *k, struct step *step)
@@ -351,7 +333,7 @@ static enum err filter_value_in(struct compiler *k, struct token value)
     if (!filter_take(k, TOKEN_WORD, "in")) {
         return filter_fail(k, "`in` is expected");
     }
-    if (k->token.kind != TOKEN_WORD || !filter_field(k->token.text, &step.field) ||
+    if (k->token.kind != TOKEN_WORD || !filter_field(k, k->token.text, &step.field) ||
         step.field >= FIELD_NUMBERS) {
         return filter_fail(k, "a text field is expected");
     }
@@ -381,9 +363,8 @@ static enum err filter_operand(struct compiler *k)
         filter_advance(k);
         return filter_value_in(k, token);
     }
-    if (token.kind != TOKEN_WORD || !filter_field(token.text, &field)) {
-        return filter_fail(k, "a field is expected (op, key, value, session, index, flags, size, "
-                              "create_index, lock_index)");
+    if (token.kind != TOKEN_WORD || !filter_field(k, token.text, &field)) {
+        return filter_no_field(k);
     }
     filter_advance(k);
     return filter_test(k, field);
@@ -439,7 +420,10 @@ static enum err filter_compile(struct compiler *k)
     return e;
 }
 
-enum err filter_new(struct bytes text, struct filter **ret_filter, struct reason *why)
+enum err filter_new(enum change_topic topic,
+                    struct bytes text,
+                    struct filter **ret_filter,
+                    struct reason *why)
 {
     if (text.len > STREAM_FILTER_MAX) {
         reason_set(why, "column %zu: the filter is too long", (size_t)STREAM_FILTER_MAX + 1);
@@ -448,7 +432,8 @@ enum err filter_new(struct bytes text, struct filter **ret_filter, struct reason
     struct filter *f = mem_zalloc(1, sizeof *f);
     f->steps = mem_zalloc(FILTER_STEPS, sizeof *f->steps);
     f->memory = mem_alloc(text.len + 1);
-    struct compiler k = {.text = text, .filter = f, .memory_at = f->memory, .why = why};
+    struct compiler k = {
+        .topic = topic, .text = text, .filter = f, .memory_at = f->memory, .why = why};
     enum err e = filter_compile(&k);
     if (e != OK) {
         filter_free(f);
@@ -469,44 +454,6 @@ void filter_free(struct filter *f)
 }
 
 /* --- evaluating ------------------------------------------------------------------------------ */
-
-const char *change_op_name(enum change_op op)
-{
-    switch (op) {
-    case CHANGE_SET:
-        return "set";
-    case CHANGE_DELETE:
-        return "delete";
-    case CHANGE_DELETE_PREFIX:
-        return "delete-prefix";
-    }
-    return "unknown";
-}
-
-static struct bytes filter_text(enum field field, const struct change *c)
-{
-    if (field == FIELD_OP) {
-        return bytes_of(change_op_name(c->op));
-    }
-    if (field == FIELD_KEY) {
-        return c->key;
-    }
-    return field == FIELD_VALUE ? c->value : c->session;
-}
-
-static uint64_t filter_number(enum field field, const struct change *c)
-{
-    if (field == FIELD_INDEX) {
-        return c->index;
-    }
-    if (field == FIELD_FLAGS) {
-        return c->flags;
-    }
-    if (field == FIELD_SIZE) {
-        return c->value.len;
-    }
-    return field == FIELD_CREATE_INDEX ? c->create_index : c->lock_index;
-}
 
 static bool filter_compare_number(const struct step *step, uint64_t number)
 {
@@ -534,18 +481,41 @@ static bool filter_compare_text(const struct step *step, struct bytes text)
     }
 }
 
-static bool filter_leaf(const struct step *step, const struct change *c)
+/* Of a list: one of them passes the test; `contains` means the whole of it, in any case. */
+static bool filter_compare_list(const struct step *step, struct bytes texts)
 {
+    struct bytes text;
+    if (step->kind == STEP_EMPTY) {
+        return texts.len == 0;
+    }
+    if (step->kind == STEP_EQUAL || step->kind == STEP_CONTAINS) {
+        return texts_have_nocase(texts, step->text);
+    }
+    while (texts_next(&texts, &text)) {
+        if (filter_compare_text(step, text)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool filter_leaf(const struct step *step, const struct stream_event *e)
+{
+    bool holds = false;
     if (step->kind == STEP_FALSE) {
         return false;
     }
-    bool holds = step->field >= FIELD_NUMBERS
-                     ? filter_compare_number(step, filter_number(step->field, c))
-                     : filter_compare_text(step, filter_text(step->field, c));
+    if (step->field >= FIELD_NUMBERS) {
+        holds = filter_compare_number(step, field_number(step->field, e));
+    } else if (field_is_list(step->field)) {
+        holds = filter_compare_list(step, field_texts(step->field, e));
+    } else {
+        holds = filter_compare_text(step, field_text(step->field, e));
+    }
     return holds != step->negated;
 }
 
-bool filter_matches(const struct filter *f, const struct change *c)
+bool filter_matches(const struct filter *f, const struct stream_event *e)
 {
     bool stack[FILTER_STEPS];
     size_t top = 0;
@@ -560,7 +530,7 @@ bool filter_matches(const struct filter *f, const struct change *c)
             bool left = stack[top - 1];
             stack[top - 1] = step->kind == STEP_AND ? left && right : left || right;
         } else {
-            stack[top++] = filter_leaf(step, c);
+            stack[top++] = filter_leaf(step, e);
         }
     }
     CHECK(top == 1);

@@ -2,8 +2,17 @@
  *
  *     op == "set" and (key contains "/web/" or flags in [1, 2]) and not size > 1000
  *
- * Fields     text: op, key, value, session; numbers: index, flags, size (of the value),
- *            create_index, lock_index
+ *     status == critical and before != critical and tags contains prod
+ *
+ * Fields     kv       text: op, key, value, session; numbers: index, flags, size (of the value),
+ *                     create_index, lock_index
+ *            service  op, key, service, node, id, name, status, before, address; tag, tags; port
+ *            check    op, key, service, node, id, name, check, status; tag, tags
+ *            node     op, key, node, id, name, address
+ *            session  op, key, node, id, name
+ *            event    op, key, id, name
+ *            and `index` for each. `tag` and `tags` are the same list: a test holds if it does
+ *            of one tag (`contains` and == without regard to case), with `not` or != if of none.
  * Tests      == != contains prefix suffix  in [a, b]  (each also with `not` before the word)
  *            < <= > >= for numbers, `is empty`, `is not empty`, `"text" in field` (contains)
  * Joined by  and, or, not, ( ); `not` binds tightest, then `and`
@@ -17,14 +26,15 @@
 #ifndef STREAM_FILTER_H
 #define STREAM_FILTER_H
 
-#include "store/change.h"
+#include "stream/event.h"
 
 struct filter;
 
-enum err filter_new(struct bytes text, struct filter **ret_filter, struct reason *why) ERR_MUST_USE;
+enum err filter_new(enum change_topic topic,
+                    struct bytes text,
+                    struct filter **ret_filter,
+                    struct reason *why) ERR_MUST_USE;
 void filter_free(struct filter *f);
-bool filter_matches(const struct filter *f, const struct change *c);
-/* `set`, `delete`, `delete-prefix`. */
-const char *change_op_name(enum change_op op);
+bool filter_matches(const struct filter *f, const struct stream_event *e);
 
 #endif

@@ -2,7 +2,8 @@
 
 #include "core/base/check.h"
 #include "core/base/text.h"
-#include "stream/filter.h"
+#include "store/row_json.h"
+#include "stream/event.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -67,11 +68,18 @@ static void element_lock(struct buf *out, uint64_t lock_index, struct bytes sess
     }
 }
 
+static const char *element_op(enum change_op op)
+{
+    return event_op_name(op == CHANGE_SET      ? EVENT_SET
+                         : op == CHANGE_DELETE ? EVENT_DELETE
+                                               : EVENT_DELETE_PREFIX);
+}
+
 void frame_change(struct buf *out, const struct change *c, bool raw)
 {
     element_u64(out, BYTES("{\"index\":"), c->index);
     buf_put(out, BYTES(",\"op\":\""));
-    buf_put_str(out, change_op_name(c->op));
+    buf_put_str(out, element_op(c->op));
     buf_put(out, BYTES("\",\"key\":"));
     element_key(out, c->key);
     if (c->op == CHANGE_SET) {
@@ -93,6 +101,110 @@ void frame_row(struct buf *out, const struct kv_row *row, bool raw)
     element_u64(out, BYTES(",\"modify_index\":"), row->modify_index);
     element_lock(out, row->lock_index, row->session);
     buf_put_char(out, '}');
+}
+
+/* --- elements of the fleet ------------------------------------------------------------------- */
+
+static void element_text(struct buf *out, struct bytes name, struct bytes text)
+{
+    buf_put(out, name);
+    enum err e = json_quote(out, text);
+    CHECK(e == OK);
+}
+
+/* `out` is large enough for any row: it cannot fail. */
+static void element_row(struct buf *out, const struct stream_event *e, struct bytes datacenter)
+{
+    const struct instance_row *r = &e->row.instance;
+    enum err err = OK;
+    buf_put(out, BYTES(",\"row\":"));
+    switch (e->change->topic) {
+    case CHANGE_SERVICE:
+        err = row_json_instance(out, &r->node, &r->service, r->checks, datacenter);
+        break;
+    case CHANGE_NODE:
+        err = row_json_node(out, &e->row.node, datacenter);
+        break;
+    case CHANGE_CHECK:
+        err = row_json_check(out, &e->row.check);
+        break;
+    case CHANGE_SESSION:
+        err = row_json_session(out, &e->row.session);
+        break;
+    case CHANGE_EVENT:
+        err = row_json_event(out, &e->row.event);
+        break;
+    case CHANGE_KV:
+    case CHANGE_TOPICS:
+        CHECK(false && "keys are no rows of the fleet");
+        break;
+    }
+    CHECK(err == OK);
+}
+
+static size_t
+element_instance(struct buf *out, const struct stream_event *e, struct bytes datacenter)
+{
+    const struct instance_row *r = &e->row.instance;
+    size_t start = out->len;
+    element_text(out, BYTES(",\"service\":"), r->service.name);
+    element_text(out, BYTES(",\"node\":"), r->service.node);
+    element_text(out, BYTES(",\"id\":"), r->service.id);
+    if (r->is) {
+        element_text(out, BYTES(",\"status\":"), field_text(FIELD_STATUS, e));
+    }
+    if (r->was) {
+        element_text(out, BYTES(",\"before\":"), field_text(FIELD_BEFORE, e));
+    }
+    size_t brief = out->len - start;
+    if (r->is) {
+        element_row(out, e, datacenter);
+    }
+    return brief;
+}
+
+size_t frame_event_body(struct buf *out, const struct stream_event *e, struct bytes datacenter)
+{
+    size_t start = out->len;
+    size_t brief = 0;
+    if (e->change->topic == CHANGE_SERVICE) {
+        brief = element_instance(out, e, datacenter);
+    } else {
+        buf_put(out, BYTES(",\"key\":"));
+        element_key(out, e->change->key);
+        if (e->has_row) {
+            element_row(out, e, datacenter);
+        }
+        brief = out->len - start;
+    }
+    buf_put_char(out, '}');
+    return brief;
+}
+
+void frame_event_head(struct buf *out, const struct stream_event *e)
+{
+    element_u64(out, BYTES("{\"index\":"), e->change->index);
+    buf_put(out, BYTES(",\"op\":\""));
+    buf_put_str(out, event_op_name(e->op));
+    buf_put_char(out, '"');
+}
+
+void frame_event(struct buf *out, const struct stream_event *e, struct bytes datacenter)
+{
+    frame_event_head(out, e);
+    size_t start = out->len;
+    size_t brief = frame_event_body(out, e, datacenter);
+    if (e->op == EVENT_REMOVED) {
+        buf_truncate(out, start + brief);
+        buf_put_char(out, '}');
+    }
+}
+
+void frame_fleet_row(struct buf *out, const struct stream_event *e, struct bytes datacenter)
+{
+    size_t start = out->len;
+    (void)frame_event_body(out, e, datacenter);
+    out->ptr[start] = '{';
 }
 
 char frame_separator(const struct frame_style *style)

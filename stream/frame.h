@@ -6,6 +6,15 @@
  * exactly in "key_base64". An empty value is null. With `raw`, a value that is valid JSON stands
  * as it is, and any other as "value_base64".
  *
+ * Of the fleet (rows as row_json.h has them):
+ *   service  {"index":7,"op":"added","service":"api","node":"n1","id":"api-1","status":"passing",
+ *            "before":"critical","row":{"Node":{},"Service":{},"Checks":[]}}: "status" while the
+ *            instance is there, "before" if it was there before, "row" unless `removed`
+ *   others   {"index":7,"op":"set","key":"n1","row":{}}, and of a deletion no "row" but a
+ *            session's. The key is a node's name, node/check, a session's id, an event's name
+ * A row of a snapshot is the same without "index" and "op". The encoded form that the ring keeps
+ * begins behind "op", which differs between selections: frame_event_head() is put in front.
+ *
  * Owner    a frame is a `struct shared` with OUTLET_HEADROOM; one reference, the caller's.
  * Threads  none.
  */
@@ -13,6 +22,7 @@
 #define STREAM_FRAME_H
 
 #include "store/view.h"
+#include "stream/event.h"
 #include "stream/protocol.h"
 #include "stream/stream.h"
 
@@ -26,7 +36,16 @@ struct frame_style {
 
 /* Appends one element. `out` must be able to hold it: its limit is not the frame's. */
 void frame_change(struct buf *out, const struct change *c, bool raw);
-/* A row of a snapshot: key, value, flags, create_index, modify_index (lock_index, session). */
+/* The front of an event of the fleet, up to its op. */
+void frame_event_head(struct buf *out, const struct stream_event *e);
+/* The rest of it. Returns how much of it (and a `}`) is enough for `removed`. */
+size_t frame_event_body(struct buf *out, const struct stream_event *e, struct bytes datacenter);
+/* Head and body. */
+void frame_event(struct buf *out, const struct stream_event *e, struct bytes datacenter);
+/* A row of the fleet in a snapshot. */
+void frame_fleet_row(struct buf *out, const struct stream_event *e, struct bytes datacenter);
+/* A row of a snapshot of topic `kv`: key, value, flags, create_index, modify_index (lock_index,
+ * session). */
 void frame_row(struct buf *out, const struct kv_row *row, bool raw);
 /* What stands between two elements. */
 char frame_separator(const struct frame_style *style);

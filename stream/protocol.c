@@ -7,6 +7,63 @@
 #include <jansson.h>
 #include <stdlib.h>
 
+/* --- subscriptions --------------------------------------------------------------------------- */
+
+void subscribe_init(struct subscribe *s, uint64_t id)
+{
+    *s = (struct subscribe){
+        .id = id,
+        .topic = CHANGE_KV,
+        .worst = CHECK_CRITICAL,
+        .credit_events = CREDIT_UNLIMITED,
+        .credit_bytes = CREDIT_UNLIMITED,
+    };
+}
+
+bool subscribe_add_tag(struct subscribe *s, struct bytes tag)
+{
+    if (s->tag_count == STREAM_TAGS_MAX) {
+        return false;
+    }
+    s->tags[s->tag_count++] = tag;
+    return true;
+}
+
+bool subscribe_set_status(struct subscribe *s, struct bytes text)
+{
+    static const struct {
+        const char *text;
+        enum check_status worst;
+    } words[] = {
+        {"passing", CHECK_PASSING},
+        {"passing,warning", CHECK_WARNING},
+        {"warning,passing", CHECK_WARNING},
+        {"any", CHECK_CRITICAL},
+    };
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (bytes_equal(text, bytes_of(words[i].text))) {
+            s->worst = words[i].worst;
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *subscribe_misfit(const struct subscribe *s, const char **ret_what)
+{
+    bool of_node =
+        s->topic == CHANGE_SERVICE || s->topic == CHANGE_CHECK || s->topic == CHANGE_SESSION;
+    if (s->topic != CHANGE_SERVICE && (s->tag_count > 0 || s->worst != CHECK_CRITICAL)) {
+        *ret_what = "is of topic service only";
+        return s->tag_count > 0 ? "tag" : "status";
+    }
+    if (s->node.len > 0 && !of_node) {
+        *ret_what = "is of the topics service, check and session only";
+        return "node";
+    }
+    return NULL;
+}
+
 /* --- client messages ------------------------------------------------------------------------- */
 
 static const char *const CLIENT_NAMES[] = {
@@ -106,8 +163,9 @@ static void message_target(struct client_message *m, json_t *root)
     struct subscribe *s = &m->subscribe;
     struct bytes topic = BYTES("kv");
     message_text(m, root, "topic", &topic);
-    if (!bytes_equal(topic, BYTES("kv"))) {
-        message_wrong(m, "topic_unknown", "topic", "must be \"kv\"; there is no other yet");
+    if (topic_parse(topic, &s->topic) != OK) {
+        message_wrong(m, "topic_unknown", "topic",
+                      "must be kv, service, node, check, session or event");
     }
     bool key = json_object_get(root, "key") != NULL;
     bool prefix = json_object_get(root, "prefix") != NULL;
@@ -124,10 +182,46 @@ static void message_target(struct client_message *m, json_t *root)
     }
 }
 
+static void message_tag(struct client_message *m, json_t *value)
+{
+    struct bytes tag = {.ptr = json_string_value(value), .len = json_string_length(value)};
+    if (!json_is_string(value)) {
+        message_wrong(m, "bad_request", "tag", "must be a string, or a list of them");
+    } else if (!subscribe_add_tag(&m->subscribe, tag)) {
+        message_wrong(m, "bad_request", "tag", "has too many");
+    }
+}
+
+/* Tags, status and node: which rows of the fleet. */
+static void message_rows(struct client_message *m, json_t *root)
+{
+    struct subscribe *s = &m->subscribe;
+    struct bytes status = BYTES("any");
+    const char *what = NULL;
+    json_t *tag = json_object_get(root, "tag");
+    size_t count = json_is_array(tag) ? json_array_size(tag) : 0;
+    for (size_t i = 0; i < count && m->problem == NULL; i++) {
+        message_tag(m, json_array_get(tag, i));
+    }
+    if (tag != NULL && !json_is_array(tag)) {
+        message_tag(m, tag);
+    }
+    message_text(m, root, "status", &status);
+    if (!subscribe_set_status(s, status)) {
+        message_wrong(m, "bad_request", "status", "must be passing, \"passing,warning\" or any");
+    }
+    message_text(m, root, "node", &s->node);
+    const char *misfit = subscribe_misfit(s, &what);
+    if (misfit != NULL) {
+        message_wrong(m, "bad_request", misfit, what);
+    }
+}
+
 static void message_subscribe(struct client_message *m, json_t *root)
 {
     struct subscribe *s = &m->subscribe;
     message_target(m, root);
+    message_rows(m, root);
     json_t *from = message_object(m, root, "from");
     if (from != NULL) {
         s->has_from = message_u64(m, from, "index", &s->from_index);
@@ -213,9 +307,8 @@ static bool message_type(json_t *root, enum client_type *ret_type)
 
 static void message_init(struct client_message *m)
 {
-    *m = (struct client_message){
-        .subscribe = {.credit_events = CREDIT_UNLIMITED, .credit_bytes = CREDIT_UNLIMITED},
-    };
+    *m = (struct client_message){0};
+    subscribe_init(&m->subscribe, 0);
 }
 
 enum err protocol_parse(struct bytes text, struct client_message *ret_message)

@@ -9,7 +9,8 @@
 #ifndef STREAM_PROTOCOL_H
 #define STREAM_PROTOCOL_H
 
-#include "core/base/buf.h"
+#include "core/base/limit.h"
+#include "stream/event.h"
 
 /* Credit that was never limited. */
 #define CREDIT_UNLIMITED UINT64_MAX
@@ -23,8 +24,14 @@ enum target_kind {
 /* What a subscription wants: from a `subscribe` message, or from a URL. All bytes borrowed. */
 struct subscribe {
     uint64_t id;
+    enum change_topic topic; /* as subscribe_init() has it: CHANGE_KV */
     enum target_kind kind;
     struct bytes target;
+    /* Topic `service`: instances that have all these tags and whose status is no worse. */
+    struct bytes tags[STREAM_TAGS_MAX];
+    size_t tag_count;
+    enum check_status worst; /* CHECK_CRITICAL: any */
+    struct bytes node;       /* topics `service`, `check`, `session`: of this node; empty: of all */
     bool has_from;
     uint64_t from_index;
     struct bytes from_epoch; /* empty: not said */
@@ -37,6 +44,14 @@ struct subscribe {
     uint64_t batch_max; /* 0: no limit of its own */
     uint64_t wait_ms;
 };
+
+void subscribe_init(struct subscribe *s, uint64_t id);
+/* False: too many. */
+bool subscribe_add_tag(struct subscribe *s, struct bytes tag);
+/* `passing`, `passing,warning`, `any`; false for anything else. */
+bool subscribe_set_status(struct subscribe *s, struct bytes text);
+/* What was said fits the topic; else the member that does not, and why. */
+const char *subscribe_misfit(const struct subscribe *s, const char **ret_what);
 
 enum client_type {
     CLIENT_HELLO,

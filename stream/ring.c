@@ -8,11 +8,14 @@
 #include <stdlib.h>
 
 /* What one change costs besides its bytes. */
-#define RING_CHANGE_BYTES (sizeof(struct change) + sizeof(uint32_t))
+#define RING_CHANGE_BYTES (sizeof(struct change) + sizeof(struct ring_end))
 
-void ring_init(struct ring *r)
+void ring_init(struct ring *r, const char *datacenter)
 {
-    *r = (struct ring){.entries = mem_zalloc(STREAM_RING_BATCHES, sizeof *r->entries)};
+    *r = (struct ring){
+        .datacenter = datacenter,
+        .entries = mem_zalloc(STREAM_RING_BATCHES, sizeof *r->entries),
+    };
 }
 
 static struct ring_entry *ring_at(const struct ring *r, size_t i)
@@ -124,6 +127,20 @@ struct ring_place ring_find(const struct ring *r, uint64_t index)
     return place;
 }
 
+/* Returns where it ends for `removed`. */
+static size_t ring_encode_change(struct buf *out, const struct change *c, const char *datacenter)
+{
+    struct stream_event e;
+    if (c->topic == CHANGE_KV) {
+        frame_change(out, c, false);
+        return out->len;
+    }
+    size_t start = out->len;
+    /* What cannot be read is told to nobody: the selection sees it too. */
+    return event_read(&e, c) == OK ? start + frame_event_body(out, &e, bytes_of(datacenter))
+                                   : start;
+}
+
 static void ring_encode(struct ring *r, struct ring_entry *entry)
 {
     const struct change_batch *b = entry->batch;
@@ -131,8 +148,8 @@ static void ring_encode(struct ring *r, struct ring_entry *entry)
     buf_init(&out, UINT32_MAX);
     entry->ends = mem_zalloc(b->count, sizeof *entry->ends);
     for (size_t i = 0; i < b->count; i++) {
-        frame_change(&out, &b->changes[i], false);
-        entry->ends[i] = (uint32_t)out.len;
+        size_t brief = ring_encode_change(&out, &b->changes[i], r->datacenter);
+        entry->ends[i] = (struct ring_end){.brief = (uint32_t)brief, .end = (uint32_t)out.len};
         buf_put_char(&out, ',');
     }
     entry->bytes += out.len;
@@ -150,17 +167,18 @@ const struct change *ring_peek(const struct ring *r, struct ring_place *place)
                                     : &ring_at(r, place->entry)->batch->changes[place->change];
 }
 
-struct bytes ring_element(struct ring *r, const struct ring_place *place)
+struct bytes ring_element(struct ring *r, const struct ring_place *place, bool brief)
 {
     struct ring_entry *entry = ring_at(r, place->entry);
     CHECK(place->change < entry->batch->count);
     if (entry->elements == NULL) {
         ring_encode(r, entry);
     }
-    size_t from = place->change == 0 ? 0 : entry->ends[place->change - 1] + 1U;
+    size_t from = place->change == 0 ? 0 : entry->ends[place->change - 1].end + 1U;
+    const struct ring_end *end = &entry->ends[place->change];
     return (struct bytes){
         .ptr = entry->elements + from,
-        .len = entry->ends[place->change] - from,
+        .len = (brief ? end->brief : end->end) - from,
     };
 }
 

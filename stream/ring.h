@@ -16,20 +16,28 @@ struct ring_entry {
     struct change_batch *batch;
     uint64_t published_ms;
     size_t bytes;
-    /* The changes as JSON, each followed by one byte of room for a separator; NULL until asked. */
+    /* The changes as JSON (of the fleet: behind their op, frame.h), each followed by one byte of
+     * room for a separator; NULL until asked. */
     char *elements;
-    uint32_t *ends; /* of each element */
+    struct ring_end *ends; /* of each element */
+};
+
+struct ring_end {
+    uint32_t brief; /* where it ends for `removed` */
+    uint32_t end;
 };
 
 struct ring {
     /* private */
+    const char *datacenter;
     struct ring_entry *entries; /* a circle of STREAM_RING_BATCHES */
     size_t first;
     size_t count;
     size_t bytes;
 };
 
-void ring_init(struct ring *r);
+/* `datacenter` is borrowed, for elements of the fleet. */
+void ring_init(struct ring *r, const char *datacenter);
 void ring_close(struct ring *r);
 void ring_push(struct ring *r, struct change_batch *b, uint64_t now_ms);
 /* Drops what is too old. */
@@ -48,9 +56,10 @@ struct ring_place {
 struct ring_place ring_find(const struct ring *r, uint64_t index);
 /* The change at the place; NULL at the end. */
 const struct change *ring_peek(const struct ring *r, struct ring_place *place);
-/* Its JSON element, made for the whole batch when the first one is asked for. Behind a ring_peek()
- * that was not NULL. */
-struct bytes ring_element(struct ring *r, const struct ring_place *place);
+/* Its JSON element, made for the whole batch when the first one is asked for; of the fleet only
+ * what follows the op, and with `brief` without the row and the closing brace. Behind a
+ * ring_peek() that was not NULL. */
+struct bytes ring_element(struct ring *r, const struct ring_place *place, bool brief);
 void ring_step(struct ring_place *place);
 
 #endif

@@ -42,8 +42,12 @@ struct cut {
 
 struct selection {
     /* read-only */
+    enum change_topic topic;
     enum target_kind kind;
-    struct bytes target; /* owned */
+    struct bytes target;     /* owned, as are the next two */
+    struct bytes tags;       /* texts (row.h) */
+    struct bytes node;       /* empty: any */
+    enum check_status worst; /* no worse status is in the list */
     struct filter *filter;
     struct frame_style style;
     uint64_t id;
@@ -74,7 +78,14 @@ enum err selection_get(struct selections *all,
                        struct selection **ret_selection,
                        struct reason *why) ERR_MUST_USE;
 void selection_release(struct selections *all, struct selection *sel);
-bool selection_matches(const struct selection *sel, const struct change *c);
+/* What the change is to this selection: `ret_event`'s op is EVENT_NONE if it is not of it. An
+ * instance is in the list of a selection while it has the tags and a status that is not too bad;
+ * it is added, changed and removed there, which is judged from this one change. ERR_CORRUPT. */
+enum err selection_judge(const struct selection *sel,
+                         const struct change *c,
+                         struct stream_event *ret_event) ERR_MUST_USE;
+/* The same of a row that is there now, as of a snapshot: the event has been filled in. */
+bool selection_has(const struct selection *sel, struct stream_event *e);
 
 /* The frame made for the same ask at the same tail, or NULL. Borrowed. */
 const struct cut *

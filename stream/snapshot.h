@@ -1,12 +1,15 @@
 /* The present state as pages of one view: what `snapshot:true` begins with.
  *
  * Owner    holds a reference of the view until snapshot_close().
+ * Rows     of topic `service`: the instances in the list of the selection. A filter is asked as if
+ *          each had just come: op `set` or `added`, with no status before.
  * Errors   ERR_IO, ERR_CORRUPT.
  * Threads  none.
  */
 #ifndef STREAM_SNAPSHOT_H
 #define STREAM_SNAPSHOT_H
 
+#include "store/fleet.h"
 #include "stream/selection.h"
 
 struct snapshot {
@@ -14,11 +17,17 @@ struct snapshot {
     uint64_t index; /* of the view */
     bool done;      /* the last row was read */
     /* private */
-    struct view *view; /* NULL: closed */
-    struct kv_scan *scan;
+    const char *datacenter;
+    struct view *view;        /* NULL: closed */
+    struct kv_scan *scan;     /* topic `kv`, unless one key is asked for */
+    struct fleet_scan *fleet; /* the other topics */
 };
 
-void snapshot_open(struct snapshot *snap, struct view *v, const struct selection *sel);
+/* `datacenter` is borrowed. */
+void snapshot_open(struct snapshot *snap,
+                   struct view *v,
+                   const struct selection *sel,
+                   const char *datacenter);
 bool snapshot_is_open(const struct snapshot *snap);
 /* Appends the next rows, joined by commas: about `bytes_max` bytes, at most `rows_max` rows, and no
  * more than STREAM_TURN_CHANGES looked at. */

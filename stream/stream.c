@@ -17,7 +17,7 @@ struct stream *stream_new(const struct stream_host *host)
     uint64_t seed = 0;
     s->host = *host;
     env_random(host->env, &seed, sizeof seed);
-    ring_init(&s->ring);
+    ring_init(&s->ring, host->datacenter);
     query_groups_init(&s->groups, seed);
     selections_init(&s->selections);
     list_init(&s->subscribers);

@@ -34,7 +34,8 @@ struct stream_host {
     /* NULL: the view is always as new as can be. */
     void (*confirm)(void *ctx, struct stream_confirm *c);
     const char *node_name;
-    uint64_t heartbeat_ms; /* 0: STREAM_HEARTBEAT_MS; tests make it short */
+    const char *datacenter; /* as rows of the fleet show it */
+    uint64_t heartbeat_ms;  /* 0: STREAM_HEARTBEAT_MS; tests make it short */
 };
 
 struct stream *stream_new(const struct stream_host *host);

@@ -414,7 +414,7 @@ static enum err outlet_check(struct stream *s,
     for (size_t i = 0; i < u->count && options->format != OUTLET_WEBSOCKET; i++) {
         const struct subscribe *sub = &u->subscribes[i];
         struct filter *filter = NULL;
-        if (sub->filter.len > 0 && filter_new(sub->filter, &filter, why) != OK) {
+        if (sub->filter.len > 0 && filter_new(sub->topic, sub->filter, &filter, why) != OK) {
             return ERR_INVALID;
         }
         filter_free(filter);

@@ -126,7 +126,7 @@ static void sub_say_subscribed(struct subscription *sub, const char *mode)
 static void sub_start_snapshot(struct subscription *sub)
 {
     struct stream *s = sub_stream(sub);
-    snapshot_open(&sub->snapshot, s->view, sub->sel);
+    snapshot_open(&sub->snapshot, s->view, sub->sel, s->host.datacenter);
     sub->at = (struct place){.index = sub->snapshot.index};
     sub->told = sub->at.index;
     sm_move(&sub->sm, SUB_SNAPSHOT);

@@ -88,7 +88,21 @@ static enum err url_subscribe_field(struct url_parser *p,
 {
     *ret_known = true;
     if (url_is(name, "topic")) {
-        return url_is(value, "kv") ? OK : url_wrong(p, name, "must be kv; there is no other yet");
+        return topic_parse(value, &s->topic) == OK
+                   ? OK
+                   : url_wrong(p, name, "must be kv, service, node, check, session or event");
+    }
+    if (url_is(name, "tag")) {
+        return subscribe_add_tag(s, value) ? OK : url_wrong(p, name, "is there too often");
+    }
+    if (url_is(name, "status")) {
+        return subscribe_set_status(s, value)
+                   ? OK
+                   : url_wrong(p, name, "must be `passing`, `passing,warning` or `any`");
+    }
+    if (url_is(name, "node")) {
+        s->node = value;
+        return OK;
     }
     if (url_is(name, "key") || url_is(name, "prefix")) {
         return url_target(p, s, name, value);
@@ -131,11 +145,7 @@ static struct subscribe *url_add(struct url_parser *p)
         return NULL;
     }
     struct subscribe *s = &u->subscribes[u->count];
-    *s = (struct subscribe){
-        .id = u->count,
-        .credit_events = CREDIT_UNLIMITED,
-        .credit_bytes = CREDIT_UNLIMITED,
-    };
+    subscribe_init(s, u->count);
     u->count++;
     return s;
 }
@@ -353,6 +363,11 @@ static enum err url_finish(struct url_parser *p, const struct url_shared *shared
             reason_set(p->why, "`snapshot` and `index` exclude each other");
             return ERR_INVALID;
         }
+        const char *what = NULL;
+        const char *misfit = subscribe_misfit(s, &what);
+        if (misfit != NULL) {
+            return url_wrong(p, bytes_of(misfit), what);
+        }
     }
     return OK;
 }
@@ -382,9 +397,8 @@ enum err stream_url_parse(struct bytes query,
         .has_token = last_event_id.len > 0,
         .token = buf_view(&u->memory),
     };
-    struct url_shared shared = {
-        .own = {.credit_events = CREDIT_UNLIMITED, .credit_bytes = CREDIT_UNLIMITED},
-    };
+    struct url_shared shared = {0};
+    subscribe_init(&shared.own, 0);
     e = url_args(&p, query, &shared);
     if (e == OK) {
         e = url_finish(&p, &shared);

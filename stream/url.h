@@ -1,6 +1,12 @@
 /* What the query string of /v1/stream asks for, and the resume token.
  *
- *   topic=kv  key=K | prefix=P        what; neither: everything
+ *   topic=T   key=K | prefix=P        what (kv, service, node, check, session, event; absent: kv);
+ *                                     neither key nor prefix: everything of the topic. Names of
+ *                                     the fleet are compared without regard to ASCII case
+ *   tag=G  status=S  node=N           topic `service`: instances with all these tags (`tag` may
+ *                                     come several times), no worse than S (`passing`,
+ *                                     `passing,warning`, `any`), on this node (`node` also for
+ *                                     `check` and `session`)
  *   index=N  epoch=E                  after N (0: from the oldest kept); absent: from now on
  *   last_event_id=E:N                 the same as one token; the header Last-Event-ID wins over
  *                                     both, as a browser sends it when it connects again
@@ -14,7 +20,8 @@
  *                                     the JSON of a `subscribe` message without its type, or
  *                                     name:value pairs joined by commas, as
  *                                     `topic:kv,prefix:app/,filter:op%20==%20"set"` (names: topic,
- *                                     key, prefix, index, epoch, snapshot, filter, id; values
+ *                                     key, prefix, tag, status, node, index, epoch, snapshot,
+ *                                     filter, id; values
  *                                     percent-decoded once more, for commas). ids count from 0.
  *
  * `token`, `format`, `stale`, `dc` and names that begin with `_` are accepted and

@@ -332,31 +332,3 @@ json_t *member_json(const struct gossip_member *m)
                      (int)m->status, "ProtocolMin", 1, "ProtocolMax", 5, "ProtocolCur", 2,
                      "DelegateMin", 2, "DelegateMax", 5, "DelegateCur", 4);
 }
-
-void duration_text(uint64_t ms, char ret_text[DURATION_TEXT_LEN])
-{
-    uint64_t hours = ms / 3600000;
-    uint64_t minutes = ms / 60000 % 60;
-    uint64_t seconds = ms / 1000 % 60;
-    char fraction[8] = "";
-    int at = 0;
-    if (ms > 0 && ms < 1000) {
-        (void)snprintf(ret_text, DURATION_TEXT_LEN, "%llums", (unsigned long long)ms);
-        return;
-    }
-    if (ms % 1000 > 0) {
-        (void)snprintf(fraction, sizeof fraction, ".%03u", (unsigned)(ms % 1000));
-        for (size_t len = 4; len > 1 && fraction[len - 1] == '0'; len--) {
-            fraction[len - 1] = '\0';
-        }
-    }
-    if (hours > 0) {
-        at += snprintf(ret_text, DURATION_TEXT_LEN, "%lluh", (unsigned long long)hours);
-    }
-    if (ms >= 60000) {
-        at += snprintf(ret_text + at, DURATION_TEXT_LEN - (size_t)at, "%llum",
-                       (unsigned long long)minutes);
-    }
-    (void)snprintf(ret_text + at, DURATION_TEXT_LEN - (size_t)at, "%llu%ss",
-                   (unsigned long long)seconds, fraction);
-}

@@ -9,6 +9,7 @@
 
 #include "core/agent/members.h"
 #include "core/api/api.h"
+#include "core/base/text.h"
 
 #include <jansson.h>
 
@@ -52,8 +53,5 @@ void api_reply_value(struct request *r, int status, json_t *json);
 const char *member_status_text(enum gossip_status status);
 /* A member as /v1/agent/members shows it. */
 json_t *member_json(const struct gossip_member *m);
-/* Go's form: "1m30s", "200ms", "0s". */
-#define DURATION_TEXT_LEN 40
-void duration_text(uint64_t ms, char ret_text[DURATION_TEXT_LEN]);
 
 #endif

@@ -91,6 +91,7 @@
 #define STREAM_TURN_CHANGES      2048U
 #define STREAM_FILTER_TERMS      256U
 #define STREAM_FILTER_DEPTH      64U
+#define STREAM_TAGS_MAX          16U /* that one subscription asks for */
 #define STREAM_URL_SUBSCRIBES    64U /* `subscribe=` in one URL */
 #define STREAM_PING_DATA_MAX     256U
 
@@ -153,6 +154,7 @@
 
 #define JSON_DEPTH_MAX 64U
 
+#include "core/base/limit_agent.h"
 #include "core/base/limit_cluster.h"
 #include "core/base/limit_dns.h"
 #include "core/base/limit_fleet.h"

@@ -21,7 +21,12 @@
 #define EVENTS_KEPT           256U   /* for /v1/event/list; the change stream keeps all */
 #define TXN_OPS_MAX           4096U  /* Consul takes 64, newer ones 128 */
 #define TXN_RESULT_MAX        MIB(4) /* what the reads of one transaction may bring back */
-#define REGISTER_CHECKS_MAX   256U   /* of one registration */
+/* Of all changes of one command, and of the checks in one of them: those past the first are shown
+ * without their texts, those past both not at all. */
+#define APPLY_CHANGES_MAX     MIB(64)
+#define INSTANCE_CHECKS_WHOLE (192U * 1024U)
+#define INSTANCE_CHECKS_MAX   (256U * 1024U)
+#define REGISTER_CHECKS_MAX   256U /* of one registration */
 #define SESSION_TTL_MIN_MS    10000U
 #define SESSION_TTL_MAX_MS    86400000U
 #define LOCK_DELAY_DEFAULT_MS 15000U
@@ -32,10 +37,19 @@
 /* --- definitions and the agent (core/definition, core/agent) -------------------------------- */
 
 /* What one definition of a service or a check may take, as text and as values. */
-#define DEFINITION_MAX            KIB(64)
-#define DEFINITION_ARENA_MAX      KIB(512)
-#define DEFINITION_LIST_MAX       1024U
-#define CHECK_INTERVAL_MIN_MS     1000U /* Consul's: what is asked for more often gets this */
-#define CHECK_DURATION_MAX_MS     (366ULL * 86400000U)
+#define DEFINITION_MAX        KIB(64)
+#define DEFINITION_ARENA_MAX  KIB(512)
+#define DEFINITION_LIST_MAX   1024U
+#define CHECK_INTERVAL_MIN_MS 1000U /* Consul's: what is asked for more often gets this */
+#define CHECK_DURATION_MAX_MS (366ULL * 86400000U)
+/* Access control: the text of one policy, and the rules of one token altogether. */
+#define ACL_RULES_LEN_MAX     65536U
+#define ACL_RULES_MAX         8192U
+#define ACL_NAME_MAX          256U /* of a policy or a role; Consul takes 128 and 256 */
+#define ACL_SECRET_MAX        256U
+#define ACL_LINKS_MAX         4096U  /* bytes of one kind of links of a token */
+#define ACL_CACHE_MAX         1024U  /* tokens whose rights a thread remembers */
+#define TOKEN_TTL_MIN_MS      60000U /* Consul's bounds */
+#define TOKEN_TTL_MAX_MS      86400000U
 
 #endif

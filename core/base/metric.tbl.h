@@ -173,3 +173,7 @@ X(METRIC_DNS_STALE,
   "questions",
   "DNS questions that had to wait for the leader")
 X(METRIC_DNS_CONNECTIONS, GAUGE, "dns.connections", "connections", "open DNS connections")
+X(METRIC_SYNC_WRITES, COUNTER, "agent.sync.writes", "commands", "services and checks told to the servers")
+X(METRIC_SYNC_FAILED, COUNTER, "agent.sync.failed", "commands", "of these, refused or not answered")
+X(METRIC_CHECK_RUNS, COUNTER, "agent.check.runs", "runs", "checks that were run")
+X(METRIC_CHECK_TIMEOUTS, COUNTER, "agent.check.timeouts", "runs", "of these, ended by their timeout")

@@ -368,3 +368,31 @@ uint32_t checksum_more(uint32_t sum, struct bytes data)
 {
     return (uint32_t)crc32_z(sum, (const unsigned char *)data.ptr, data.len);
 }
+
+void duration_text(uint64_t ms, char ret_text[DURATION_TEXT_LEN])
+{
+    uint64_t hours = ms / 3600000;
+    uint64_t minutes = ms / 60000 % 60;
+    uint64_t seconds = ms / 1000 % 60;
+    char fraction[8] = "";
+    int at = 0;
+    if (ms > 0 && ms < 1000) {
+        (void)snprintf(ret_text, DURATION_TEXT_LEN, "%llums", (unsigned long long)ms);
+        return;
+    }
+    if (ms % 1000 > 0) {
+        (void)snprintf(fraction, sizeof fraction, ".%03u", (unsigned)(ms % 1000));
+        for (size_t len = 4; len > 1 && fraction[len - 1] == '0'; len--) {
+            fraction[len - 1] = '\0';
+        }
+    }
+    if (hours > 0) {
+        at += snprintf(ret_text, DURATION_TEXT_LEN, "%lluh", (unsigned long long)hours);
+    }
+    if (ms >= 60000) {
+        at += snprintf(ret_text + at, DURATION_TEXT_LEN - (size_t)at, "%llum",
+                       (unsigned long long)minutes);
+    }
+    (void)snprintf(ret_text + at, DURATION_TEXT_LEN - (size_t)at, "%llu%ss",
+                   (unsigned long long)seconds, fraction);
+}

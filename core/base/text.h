@@ -30,6 +30,10 @@ enum err url_encode(struct buf *out, struct bytes text, bool keep_slash) ERR_MUS
  * a millisecond is rounded down. */
 enum err duration_parse(struct bytes text, uint64_t *ret_ms) ERR_MUST_USE;
 
+/* The other way: "1m30s", "200ms", "0s". */
+#define DURATION_TEXT_LEN 40
+void duration_text(uint64_t ms, char ret_text[DURATION_TEXT_LEN]);
+
 /* `2026-11-22T17:10:17.425Z`. */
 #define TIME_TEXT_LEN 25
 void time_text(uint64_t wall_ms, char ret_text[TIME_TEXT_LEN]);

@@ -63,7 +63,6 @@ static void answer_reset(struct answer *a)
     a->wanted.len = 0;
     a->kind = DNS_OUTSIDE;
     arena_reset(&a->memory);
-    arena_lend(&a->memory, a->lent, ANSWER_LENT);
 }
 
 static struct dns_section *answer_section(struct answer *a, enum section section)

@@ -272,6 +272,9 @@ static void model_command(struct model_entry *e, uint64_t index, const struct co
     case COMMAND_TXN:
     case COMMAND_EVENT:
     case COMMAND_COORDINATES:
+    case COMMAND_ACL_SET:
+    case COMMAND_ACL_DELETE:
+    case COMMAND_ACL_BOOTSTRAP:
         world_violate("%s at %llu: no client here does that", command_name(c->type),
                       (unsigned long long)index);
         break;

@@ -106,6 +106,7 @@ static inline void world_open(struct world *w, uint64_t seed)
         .epoch = world_epoch,
         .confirm = world_confirm,
         .node_name = "n1",
+        .datacenter = "dc1",
     };
     w->stream = stream_new(&host);
 }

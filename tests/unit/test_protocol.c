@@ -76,7 +76,7 @@ Test(protocol, names_what_is_wrong_in_a_message)
         {"{\"type\":\"subscribe\"}", "bad_request"},
         {"{\"type\":\"subscribe\",\"id\":-1}", "bad_request"},
         {"{\"type\":\"subscribe\",\"id\":1.5}", "bad_request"},
-        {"{\"type\":\"subscribe\",\"id\":1,\"topic\":\"service\"}", "topic_unknown"},
+        {"{\"type\":\"subscribe\",\"id\":1,\"topic\":\"servise\"}", "topic_unknown"},
         {"{\"type\":\"subscribe\",\"id\":1,\"key\":\"a\",\"prefix\":\"b\"}", "bad_request"},
         {"{\"type\":\"subscribe\",\"id\":1,\"key\":\"\"}", "bad_request"},
         {"{\"type\":\"subscribe\",\"id\":1,\"from\":7}", "bad_request"},

@@ -69,7 +69,7 @@ Test(subscriber, a_wrong_request_leaves_the_rest_alone)
 {
     static const char *const rows[][2] = {
         {"{\"type\":\"subscribe\",\"id\":1}", "sub_exists"},
-        {"{\"type\":\"subscribe\",\"id\":2,\"topic\":\"service\"}", "topic_unknown"},
+        {"{\"type\":\"subscribe\",\"id\":2,\"topic\":\"servise\"}", "topic_unknown"},
         {"{\"type\":\"ack\",\"id\":1,\"index\":1}", "bad_request"},
         {"{\"type\":\"credit\",\"id\":9,\"events\":1}", "sub_unknown"},
     };

@@ -105,7 +105,7 @@ Test(url, several_subscriptions_in_pairs_and_in_json)
 Test(url, refuses_what_it_does_not_understand)
 {
     bad("prefx=app/");
-    bad("topic=service");
+    bad("topic=servise");
     bad("key=a&prefix=b");
     bad("key=");
     bad("index=-1");
