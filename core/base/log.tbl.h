@@ -72,12 +72,10 @@ X(LOG_GOSSIP_JOIN_FAILED, WARN, "gossip", "Could not join")
 X(LOG_GOSSIP_JOINED, INFO, "gossip", "Joined")
 X(LOG_GOSSIP_KEYS, INFO, "gossip", "Keyring changed")
 X(LOG_GOSSIP_FILE, ERROR, "gossip", "Cannot keep a file")
-<<<<<<< HEAD
 X(LOG_DNS_LISTENING, INFO, "dns", "Listening")
 X(LOG_DNS_OFF, ERROR, "dns", "DNS is not answered")
 X(LOG_DNS_CONFIG, ERROR, "dns", "DNS goes on as it was configured before")
 X(LOG_DNS_RECURSOR, WARN, "dns", "A recursor does not answer")
-=======
 X(LOG_SYNC_FAILED, WARN, "agent", "Services and checks could not be told to the servers, it is tried again")
 X(LOG_SYNC_REFUSED, WARN, "agent", "The servers refused a service or check")
 X(LOG_SERVICE_ADDED, DEBUG, "agent", "Service registered")
@@ -89,4 +87,3 @@ X(LOG_CHECK_SCRIPTS, ERROR, "agent", "Script checks may be registered over HTTP,
 X(LOG_AGENT_FILE, ERROR, "agent", "A registration could not be kept on disk")
 X(LOG_AGENT_FILE_BAD, WARN, "agent", "A kept registration cannot be read and is left out")
 X(LOG_AGENT_DEFINITION, ERROR, "agent", "A definition of the configuration was not registered")
->>>>>>> fleet
