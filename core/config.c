@@ -435,6 +435,7 @@ static enum err config_finish_names(struct config *c, struct reason *why)
 static enum err config_finish(struct config *c, struct reason *why)
 {
     enum err e = config_finish_names(c, why);
+    e = e == OK ? config_finish_acl(c, why) : e;
     if (e == OK) {
         e = config_finish_cluster(c, why);
     }

@@ -102,6 +102,18 @@ struct config {
     uint64_t autopilot_min_quorum;
     uint64_t autopilot_stable_ms;
 
+    /* Access control. Old names were merged into these when the configuration is loaded. */
+    bool acl_enabled;
+    bool acl_key_list;        /* listing keys needs `list`, not only `read` */
+    char *acl_default_policy; /* "allow" or "deny" */
+    char *acl_token_initial;  /* the management token that the first leader writes; NULL: none */
+    char *acl_token_agent;
+    char *acl_token_recovery;
+    char *acl_token_default;
+    char *acl_token_replication;
+    char *acl_token_service;
+    char *acl_token_dns;
+
     char *pid_file; /* NULL: none */
 
     /* Where HTTP is answered: client_addr x ports.http, or addresses.http. May be empty
@@ -136,6 +148,16 @@ struct config {
     size_t warning_count;
 
     /* private */
+    char *acl_token_master;
+    char *acl_token_agent_master;
+    char *acl_old_datacenter;
+    char *acl_old_default_policy;
+    bool acl_old_key_list;
+    char *acl_old_master;
+    char *acl_old_agent_master;
+    char *acl_old_agent;
+    char *acl_old_replication;
+    char *acl_old_default;
     char *client_addr; /* as given: addresses with spaces between */
     char *http_addr;   /* addresses.http, the same form */
     int64_t http_port;

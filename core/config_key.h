@@ -69,6 +69,8 @@ void config_keys_close(struct config *c);
 /* config_cluster.c: what the agent needs of addresses, keys and names to meet others. */
 enum err config_finish_cluster(struct config *c, struct reason *why) ERR_MUST_USE;
 enum err config_check_cluster(const struct config *c, struct reason *why) ERR_MUST_USE;
+/* config_acl.c: old names of access control become the new ones. */
+enum err config_finish_acl(struct config *c, struct reason *why) ERR_MUST_USE;
 /* A literal address, no template; `key` names it in the reason. */
 enum err config_ip_check(const char *key, const char *text, struct reason *why) ERR_MUST_USE;
 /* The private one (RFC 1918, RFC 6598) of these IPv4 addresses; NULL and a sentence if there is

@@ -1,7 +1,10 @@
 #include "core/server.h"
 
+#include "core/agent/acl_begin.h"
 #include "core/agent/members.h"
+#include "core/agent/tokens.h"
 #include "core/api/api.h"
+#include "core/api/rights.h"
 #include "core/api/routes.h"
 #include "core/base/check.h"
 #include "core/base/limit.h"
@@ -49,6 +52,8 @@ struct server {
     struct store *store;
     struct members *members;
     struct clients *clients;
+    struct tokens *tokens;
+    struct acl_begin *acl_begin;
     struct store_facts facts; /* as of the start */
     struct front_thread *threads;
     struct front_listen listen[CONFIG_LISTENERS_MAX];     /* the same for each; borrowed by them */
@@ -178,6 +183,7 @@ static enum err front_thread_open(struct front_thread *t,
         .config = config,
         .store = s->store,
         .members = s->members,
+        .tokens = s->tokens,
         .reader = &t->reader,
         .stream = t->stream,
         .loop = t->loop,
@@ -193,6 +199,7 @@ static enum err front_thread_open(struct front_thread *t,
         .routes = ROUTES,
         .route_count = ROUTE_COUNT,
         .clients = s->clients,
+        .handle = api_handle,
         .ctx = &t->api,
     };
     return front_new(&options, &t->front, why);
@@ -330,6 +337,9 @@ static enum err server_open(struct host *h, struct reason *why)
         return e;
     }
     s->clients = clients_new();
+    s->tokens = tokens_new(config);
+    rights_open(config, s->tokens);
+    s->acl_begin = acl_begin_open(config, s->store, h->loop);
     s->thread_count = (unsigned)config->front_threads;
     return server_open_fronts(s, why);
 }
@@ -419,12 +429,14 @@ static void server_close(struct host *h)
         front_thread_close(&s->threads[i]);
     }
     members_stop(s->members);
+    acl_begin_close(s->acl_begin);
     if (s->store != NULL) {
         store_close(s->store);
     }
     /* What the store and the fronts still had for the main loop. */
     loop_drain(h->loop);
     members_close(s->members);
+    acl_begin_free(s->acl_begin);
     for (unsigned i = 0; s->threads != NULL && i < s->thread_count; i++) {
         if (s->threads[i].loop != NULL) {
             /* The answers to writes whose clients were closed. */
@@ -433,6 +445,8 @@ static void server_close(struct host *h)
         }
     }
     free(s->threads);
+    rights_close();
+    tokens_free(s->tokens);
     if (s->clients != NULL) {
         clients_free(s->clients);
     }

@@ -36,7 +36,6 @@ static bool apply_is_overlaid(enum command_type type)
     case COMMAND_KV_DELETE_PREFIX:
     case COMMAND_TOMBSTONE_REAP:
     case COMMAND_RESTORE_BEGIN:
-    case COMMAND_RESTORE_CHUNK:
     case COMMAND_RESTORE_COMMIT:
     case COMMAND_RESTORE_ABORT:
     case COMMAND_AUTOPILOT_SET:
@@ -46,6 +45,7 @@ static bool apply_is_overlaid(enum command_type type)
     case COMMAND_ACL_DELETE:
     case COMMAND_ACL_BOOTSTRAP:
         return false;
+    case COMMAND_RESTORE_CHUNK:
     case COMMAND_KV_LOCK:
     case COMMAND_KV_SET_TTL:
     case COMMAND_REGISTER:
@@ -114,8 +114,7 @@ static enum err apply_one(struct apply *a, const struct command *c)
         restore_begin(a, &c->restore);
         return OK;
     case COMMAND_RESTORE_CHUNK:
-        restore_chunk(a, &c->restore);
-        return OK;
+        return restore_chunk(a, &c->restore);
     case COMMAND_RESTORE_COMMIT:
         restore_commit(a, &c->restore);
         return OK;

@@ -1,5 +1,6 @@
 #include "store/digest.h"
 
+#include "store/backup.h"
 #include "store/view_private.h"
 
 static uint64_t digest_mix(uint64_t digest, uint64_t part)
@@ -13,6 +14,19 @@ static uint64_t digest_row(uint64_t digest, struct bytes key, struct bytes value
     return digest_mix(digest_mix(digest, bytes_hash(key)), bytes_hash(value));
 }
 
+/* The fleet's rows, links and indexes of names excepted. */
+static void
+digest_fleet(struct state_digest *d, uint64_t restores, struct bytes raw, struct bytes value)
+{
+    enum fleet_table table;
+    struct bytes rest;
+    if (raw.ptr[0] == schema_fleet_half(restores) && schema_fleet_parse(raw, &table, &rest) == OK &&
+        backup_has(table)) {
+        d->live = digest_row(d->live, bytes_slice(raw, 1, raw.len), value);
+        d->rows++;
+    }
+}
+
 /* Live rows count by their key alone: the table that they stand in changes with each restore. */
 static enum err
 digest_live(struct state_digest *d, uint64_t restores, struct bytes raw, struct bytes value)
@@ -21,6 +35,7 @@ digest_live(struct state_digest *d, uint64_t restores, struct bytes raw, struct 
     struct kv_row row = {0};
     schema_key_kv(&table, restores, (struct bytes){0});
     if (!bytes_begins(raw, schema_key_view(&table))) {
+        digest_fleet(d, restores, raw, value);
         return OK;
     }
     enum err e = schema_parse_kv(raw, &row.key);

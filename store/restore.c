@@ -2,22 +2,24 @@
 
 #include "core/base/check.h"
 #include "store/backup.h"
+#include "store/restore_fleet.h"
 
 /* --- the commands ---------------------------------------------------------------------------- */
 
-static void restore_drop(struct apply *a, const struct schema_key *from)
+void restore_drop(struct apply *a, const struct schema_key *from)
 {
     struct schema_key to = *from;
     schema_key_end(&to);
     rocks_batch_delete_range(a->batch, schema_key_view(from), schema_key_view(&to));
 }
 
-/* All rows of keys of one of the two tables. */
-static void restore_drop_kv(struct apply *a, uint64_t restores)
+/* All rows of keys, and all of the fleet, of one of the two halves. */
+static void restore_drop_half(struct apply *a, uint64_t restores)
 {
     struct schema_key from;
     schema_key_kv(&from, restores, (struct bytes){0});
     restore_drop(a, &from);
+    restore_fleet_drop(a, restores);
 }
 
 static void restore_drop_table(struct apply *a, char table)
@@ -40,37 +42,49 @@ static bool restore_is_current(struct apply *a, const struct command_restore *cm
 
 void restore_begin(struct apply *a, const struct command_restore *cmd)
 {
-    restore_drop_kv(a, a->meta.restores + 1);
+    restore_drop_half(a, a->meta.restores + 1);
     a->meta.restore_id = cmd->id;
     a->meta.restore_next = 1;
 }
 
-void restore_chunk(struct apply *a, const struct command_restore *cmd)
+static void restore_kv_row(struct apply *a, struct kv_row *row)
+{
+    struct schema_key k;
+    /* A backup may come from a cluster that was further: what is to come must be newer. */
+    row->create_index = row->create_index < a->index ? row->create_index : a->index;
+    row->modify_index = row->modify_index < a->index ? row->modify_index : a->index;
+    schema_key_kv(&k, a->meta.restores + 1, row->key);
+    schema_row_encode(&a->row, row);
+    rocks_batch_put(a->batch, schema_key_view(&k), buf_view(&a->row));
+    restore_fleet_lock(a, row);
+}
+
+enum err restore_chunk(struct apply *a, const struct command_restore *cmd)
 {
     if (!restore_is_current(a, cmd) || cmd->number < a->meta.restore_next) {
-        return;
+        return OK;
     }
     if (cmd->number > a->meta.restore_next) {
         a->status = ERR_CONFLICT;
-        return;
+        return OK;
     }
     uint64_t rows = 0;
     if (backup_check(cmd->rows, &rows) != OK) {
         a->status = ERR_INVALID;
-        return;
+        return OK;
     }
-    for (struct bytes rest = cmd->rows; rest.len > 0;) {
-        struct kv_row row;
-        struct schema_key k;
+    enum err e = OK;
+    for (struct bytes rest = cmd->rows; e == OK && rest.len > 0;) {
+        struct backup_row row;
         CHECK(backup_row_next(&rest, &row) == OK);
-        /* A backup may come from a cluster that was further: what is to come must be newer. */
-        row.create_index = row.create_index < a->index ? row.create_index : a->index;
-        row.modify_index = row.modify_index < a->index ? row.modify_index : a->index;
-        schema_key_kv(&k, a->meta.restores + 1, row.key);
-        schema_row_encode(&a->row, &row);
-        rocks_batch_put(a->batch, schema_key_view(&k), buf_view(&a->row));
+        if (row.kv.key.len > 0) {
+            restore_kv_row(a, &row.kv);
+        } else {
+            e = restore_fleet_row(a, &row);
+        }
     }
     a->meta.restore_next++;
+    return e;
 }
 
 void restore_forget_history(struct apply *a)
@@ -92,7 +106,7 @@ void restore_commit(struct apply *a, const struct command_restore *cmd)
         a->status = ERR_CONFLICT;
         return;
     }
-    restore_drop_kv(a, a->meta.restores);
+    restore_drop_half(a, a->meta.restores);
     restore_drop_table(a, SCHEMA_DEATH_TABLE);
     restore_forget_history(a);
     a->meta.restores++;
@@ -109,7 +123,7 @@ void restore_abort(struct apply *a, const struct command_restore *cmd)
     if (!restore_is_current(a, cmd)) {
         return;
     }
-    restore_drop_kv(a, a->meta.restores + 1);
+    restore_drop_half(a, a->meta.restores + 1);
     a->meta.restore_id = 0;
     a->meta.restore_next = 0;
 }

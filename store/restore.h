@@ -18,12 +18,15 @@
 void restore_begin(struct apply *a, const struct command_restore *cmd);
 /* Rows keep their indexes, but those that this log has not reached yet become the chunk's own. A
  * chunk that came before changes nothing and is OK. */
-void restore_chunk(struct apply *a, const struct command_restore *cmd);
+enum err restore_chunk(struct apply *a, const struct command_restore *cmd) ERR_MUST_USE;
 /* All that is older becomes unknown: history and deletions are forgotten, the epoch changes. */
 void restore_commit(struct apply *a, const struct command_restore *cmd);
 void restore_abort(struct apply *a, const struct command_restore *cmd);
 
 /* No change up to this command can be read any more. */
 void restore_forget_history(struct apply *a);
+
+/* All rows that begin so. */
+void restore_drop(struct apply *a, const struct schema_key *from);
 
 #endif

@@ -14,12 +14,14 @@
 struct config;
 struct host;
 struct members;
+struct tokens;
 
 struct api {
     struct host *host;
     const struct config *config; /* immutable while the server runs */
     struct store *store;
     struct members *members;
+    struct tokens *tokens;
     struct store_reader *reader;
     struct stream *stream;
     struct loop *loop;

@@ -1,5 +1,6 @@
 #include "core/api/cluster.h"
 
+#include "core/api/rights.h"
 #include "core/base/limit.h"
 #include "core/base/mem.h"
 
@@ -26,6 +27,15 @@ static void asked_cancelled(struct request *r)
     a->request = NULL;
 }
 
+static void asked_answer(struct request *r, const struct asked *a, const struct world *w)
+{
+    const struct acl *before = NULL;
+    if (api_resume(r, &before)) {
+        a->answer(r, w);
+        rights_leave(before);
+    }
+}
+
 static void asked_members(struct members_order *o)
 {
     struct asked *a = o->ctx;
@@ -41,7 +51,7 @@ static void asked_members(struct members_order *o)
         };
         store_facts_get(a->api->store, &w.facts);
         r->cancelled = NULL;
-        a->answer(r, &w);
+        asked_answer(r, a, &w);
     }
     members_order_close(o);
     free(a);
@@ -193,8 +203,12 @@ static void members_ordered_done(struct members_order *o)
     if (r != NULL) {
         r->cancelled = NULL;
     }
+    const struct acl *before = NULL;
     if (r != NULL && o->status == OK && a->done != NULL) {
-        a->done(r, o);
+        if (api_resume(r, &before)) {
+            a->done(r, o);
+            rights_leave(before);
+        }
     } else if (r != NULL && o->status == OK) {
         reply_shared(r, 200, NULL, NULL);
     } else if (r != NULL && o->why.text[0] != '\0') {
@@ -269,6 +283,9 @@ void api_propose_then(struct request *r,
 {
     struct api *api = api_of(r);
     struct buf command;
+    if (!api_is_judged(r)) {
+        return;
+    }
     buf_init(&command, COMMAND_MAX);
     c->time_ms = env_wall_ms(loop_env(api->loop));
     enum err e = command_encode(&command, c);

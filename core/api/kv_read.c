@@ -1,4 +1,5 @@
 #include "core/api/kv.h"
+#include "core/api/rights.h"
 #include "core/base/check.h"
 #include "core/base/limit.h"
 #include "core/base/mem.h"
@@ -165,7 +166,7 @@ static enum err kv_listing_row(struct kv_listing *l, const struct kv_row *row)
     if (row->modify_index > l->index) {
         l->index = row->modify_index;
     }
-    if (row->dead) {
+    if (row->dead || !rights_see(ACL_KEY, row->key)) {
         return OK;
     }
     if (l->keys) {

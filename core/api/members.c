@@ -1,5 +1,6 @@
 /* /v1/agent/members, join, leave, force-leave; /v1/operator/keyring. */
 #include "core/api/cluster.h"
+#include "core/api/rights.h"
 #include "core/base/limit.h"
 #include "core/base/text.h"
 #include "core/config.h"
@@ -21,6 +22,9 @@ static void members_answer_list(struct request *r, const struct members_order *o
     for (size_t i = 0; i < o->count; i++) {
         const struct gossip_member *m = &o->members[i];
         const char *role = gossip_tag(m, "role");
+        if (!rights_see(ACL_NODE, bytes_of(m->name))) {
+            continue;
+        }
         json_t *row = member_json(m);
         if (wan) {
             (void)json_object_set_new(

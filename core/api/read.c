@@ -1,5 +1,6 @@
 #include "core/agent/members.h"
 #include "core/api/api.h"
+#include "core/api/rights.h"
 #include "core/base/check.h"
 #include "core/base/limit.h"
 #include "core/base/mem.h"
@@ -196,6 +197,15 @@ static void read_refuse(struct request *r, const struct asking *a)
 
 static void read_wait(struct request *r, const struct watch_query *q, const struct read_options *o);
 
+static void read_ready(struct request *r, void (*ready)(struct request *r))
+{
+    const struct acl *before = NULL;
+    if (api_resume(r, &before)) {
+        ready(r);
+        rights_leave(before);
+    }
+}
+
 static void asking_done(struct store_read *read)
 {
     struct asking *a = read->ctx;
@@ -206,7 +216,7 @@ static void asking_done(struct store_read *read)
         if (read->status != OK) {
             read_refuse(r, a);
         } else if (a->ready != NULL) {
-            a->ready(r);
+            read_ready(r, a->ready);
         } else if (a->behind || !a->options.blocking) {
             read_evaluate(r, &a->query);
         } else {
@@ -240,7 +250,7 @@ void api_read_ready(struct request *r,
                     void (*ready)(struct request *r))
 {
     if (store_read_now(api_of(r)->store, options->mode)) {
-        ready(r);
+        read_ready(r, ready);
     } else {
         ask(r, &(struct asking){.options = *options, .ready = ready});
     }
@@ -322,9 +332,15 @@ static void read_wait(struct request *r, const struct watch_query *q, const stru
 }
 
 void api_answer_query(struct request *r,
-                      const struct watch_query *q,
+                      const struct watch_query *asked,
                       const struct read_options *options)
 {
+    struct watch_query judged;
+    const struct watch_query *q = &judged;
+    if (!rights_query(r, asked, &judged)) {
+        reply_err(r, ERR_TOO_BIG);
+        return;
+    }
     /* The leader's own reads, nearly all, are good at once. */
     if (!store_read_now(api_of(r)->store, options->mode)) {
         ask(r, &(struct asking){.options = *options, .query = *q});

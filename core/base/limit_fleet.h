@@ -47,8 +47,12 @@
 #define ACL_RULES_MAX         8192U
 #define ACL_NAME_MAX          256U /* of a policy or a role; Consul takes 128 and 256 */
 #define ACL_SECRET_MAX        256U
-#define ACL_LINKS_MAX         4096U  /* bytes of one kind of links of a token */
-#define ACL_CACHE_MAX         1024U  /* tokens whose rights a thread remembers */
+#define ACL_LINKS_MAX         4096U /* bytes of one kind of links of a token */
+#define ACL_CACHE_MAX         1024U /* tokens whose rights a thread remembers */
+#define ACL_BEGIN_SOON_MS     20U   /* the leader looks for what must be there, until it is */
+#define ACL_BEGIN_TICK_MS     5000U
+/* How often the agent's own tokens may be set until it is restarted. */
+#define AGENT_TOKEN_SETS_MAX  100000U
 #define TOKEN_TTL_MIN_MS      60000U /* Consul's bounds */
 #define TOKEN_TTL_MAX_MS      86400000U
 

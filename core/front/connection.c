@@ -470,7 +470,7 @@ static size_t connection_body_max(const struct front *f, const struct head *h)
     const struct route *route =
         route_find(f->options.routes, f->options.route_count, h->path, &rest);
     size_t max = f->options.limits.body_max;
-    bool large = route != NULL && route->acl == ROUTE_ACL_OPERATOR && h->method == METHOD_PUT;
+    bool large = route != NULL && route->acl == ROUTE_ACL_ALL && h->method == METHOD_PUT;
     return large && max < HTTP_OPERATOR_BODY_MAX ? HTTP_OPERATOR_BODY_MAX : max;
 }
 

@@ -61,6 +61,7 @@ struct front_options {
     size_t header_count;
     const struct route *routes;
     size_t route_count;
+    void (*handle)(struct request *r); /* in front of each handler; NULL: calls it */
     struct clients *clients; /* shared by all fronts of the process; NULL: no limit per client */
     void *ctx;               /* the handlers' */
 };

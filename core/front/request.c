@@ -142,7 +142,11 @@ void request_dispatch(struct exchange *x)
         return;
     }
     f->current = r;
-    route->handler(r);
+    if (f->options.handle != NULL) {
+        f->options.handle(r);
+    } else {
+        route->handler(r);
+    }
     f->current = NULL;
 }
 

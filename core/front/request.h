@@ -51,6 +51,7 @@ struct request {
     struct bytes client; /* its address */
     const struct route *route;
     struct arena *arena;
+    bool judged; /* core/api/rights.c's: somebody has asked whether it may write */
     /* the handler's, while it is parked */
     void (*cancelled)(struct request *r);
     void *ctx;

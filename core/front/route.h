@@ -18,8 +18,13 @@ enum route_acl {
     ROUTE_ACL_NONE,
     ROUTE_ACL_FILTER, /* the handler leaves out what the token may not see */
     ROUTE_ACL_KEY,    /* on the key in request.rest */
-    ROUTE_ACL_AGENT,
+    ROUTE_ACL_EVENT,  /* on the event in request.rest */
+    ROUTE_ACL_AGENT,  /* on this node's agent */
     ROUTE_ACL_OPERATOR,
+    ROUTE_ACL_KEYRING,
+    ROUTE_ACL_ACL,
+    ROUTE_ACL_ALL,  /* acl:write, whatever the method: it reads or replaces everything */
+    ROUTE_ACL_SELF, /* the handler asks, by what the request says (core/api/rights.h) */
 };
 
 enum route_consistency {

@@ -59,7 +59,7 @@ X("/v1/operator/autopilot/state",
 X("/v1/operator/keyring",
   ROUTE_EXACT,
   METHOD_GET | METHOD_POST | METHOD_PUT | METHOD_DELETE,
-  ROUTE_ACL_OPERATOR,
+  ROUTE_ACL_KEYRING,
   ROUTE_LOCAL,
   api_operator_keyring)
 X("/v1/agent/members", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_FILTER, ROUTE_LOCAL, api_agent_members)
@@ -72,7 +72,7 @@ X("/v1/catalog/datacenters",
 X("/v1/snapshot",
   ROUTE_EXACT,
   METHOD_GET | METHOD_PUT,
-  ROUTE_ACL_OPERATOR,
+  ROUTE_ACL_ALL,
   ROUTE_REPLICATED,
   api_snapshot)
 X("/v1/stream", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_FILTER, ROUTE_REPLICATED, api_stream)

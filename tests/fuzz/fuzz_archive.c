@@ -11,7 +11,7 @@ static void fuzz_walk(const struct archive *a)
     uint64_t rows = 0;
     while (archive_piece(a, &at, &piece)) {
         while (piece.len > 0) {
-            struct kv_row row;
+            struct backup_row row;
             CHECK(backup_row_next(&piece, &row) == OK);
             rows++;
         }

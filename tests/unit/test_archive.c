@@ -84,8 +84,9 @@ static void check_same_rows(const struct archive *a)
     while (archive_piece(a, &at, &piece)) {
         while (piece.len > 0) {
             struct kv_row want;
-            struct kv_row have;
-            cr_assert_eq(backup_row_next(&piece, &have), OK);
+            struct backup_row row_have;
+            cr_assert_eq(backup_row_next(&piece, &row_have), OK);
+            struct kv_row have = row_have.kv;
             cr_assert_eq(kv_scan_next(scan, &want), OK);
             cr_assert_bytes(have.key, want.key);
             cr_assert_bytes(have.value, want.value);
