@@ -87,13 +87,12 @@ static inline void enrol(struct bench *b, struct enrol w)
         buf_init(&parts[i], MIB(1));
     }
     for (; pair_count < 2 && w.meta[2 * pair_count] != NULL; pair_count++) {
-        pairs[pair_count] = (struct pair){bytes_of(w.meta[2 * pair_count]),
-                                          bytes_of(w.meta[2 * pair_count + 1])};
+        pairs[pair_count] =
+            (struct pair){bytes_of(w.meta[2 * pair_count]), bytes_of(w.meta[2 * pair_count + 1])};
     }
     cr_assert_eq(pairs_add(&parts[3], pairs, pair_count), OK);
-    struct node_row row = {.name = bytes_of(w.node),
-                           .address = text_of(w.address),
-                           .meta = buf_view(&parts[3])};
+    struct node_row row = {
+        .name = bytes_of(w.node), .address = text_of(w.address), .meta = buf_view(&parts[3])};
     cr_assert_eq(row_node_encode(&parts[0], &row), OK);
     if (w.service != NULL) {
         enrol_service(&w, id, &parts[1]);
@@ -120,8 +119,8 @@ static inline void enrol(struct bench *b, struct enrol w)
 
 static inline void said_section(struct buf *out, const knot_pkt_t *pkt, knot_section_t section)
 {
-    static const char sign[] = {[KNOT_ANSWER] = '=', [KNOT_AUTHORITY] = '^',
-                                [KNOT_ADDITIONAL] = '+'};
+    static const char sign[] = {
+        [KNOT_ANSWER] = '=', [KNOT_AUTHORITY] = '^', [KNOT_ADDITIONAL] = '+'};
     const knot_pktsection_t *s = knot_pkt_section(pkt, section);
     for (uint16_t i = 0; i < s->count; i++) {
         const knot_rrset_t *rr = knot_pkt_rr(s, i);
@@ -134,11 +133,10 @@ static inline void said_section(struct buf *out, const knot_pkt_t *pkt, knot_sec
         }
         knot_rrtype_to_string(rr->type, type, sizeof type);
         knot_dname_to_str(owner, rr->owner, sizeof owner);
-        cr_assert_geq(knot_rrset_txt_dump_data(rr, 0, rdata, sizeof rdata,
-                                               &KNOT_DUMP_STYLE_DEFAULT),
-                      0);
-        cr_assert_eq(buf_printf(out, "%c %s %u %s %s\n", sign[section], owner, rr->ttl, type, rdata),
-                     OK);
+        cr_assert_geq(
+            knot_rrset_txt_dump_data(rr, 0, rdata, sizeof rdata, &KNOT_DUMP_STYLE_DEFAULT), 0);
+        cr_assert_eq(
+            buf_printf(out, "%c %s %u %s %s\n", sign[section], owner, rr->ttl, type, rdata), OK);
     }
 }
 
@@ -152,12 +150,11 @@ static inline const char *said_packet(const uint8_t *packet, size_t len)
     int rc = knot_pkt_parse(pkt, KNOT_PF_KEEPWIRE | KNOT_PF_NOCANON);
     cr_assert_eq(rc, KNOT_EOK, "%s", knot_strerror(rc));
     const knot_lookup_t *code = knot_lookup_by_id(knot_rcode_names, knot_pkt_ext_rcode(pkt));
-    cr_assert_eq(buf_printf(&out, "%s%s%s%s%s\n", code == NULL ? "?" : code->name,
-                            knot_wire_get_aa(packet) ? " aa" : "",
-                            knot_wire_get_tc(packet) ? " tc" : "",
-                            knot_wire_get_rd(packet) ? " rd" : "",
-                            knot_wire_get_ra(packet) ? " ra" : ""),
-                 OK);
+    cr_assert_eq(
+        buf_printf(&out, "%s%s%s%s%s\n", code == NULL ? "?" : code->name,
+                   knot_wire_get_aa(packet) ? " aa" : "", knot_wire_get_tc(packet) ? " tc" : "",
+                   knot_wire_get_rd(packet) ? " rd" : "", knot_wire_get_ra(packet) ? " ra" : ""),
+        OK);
     said_section(&out, pkt, KNOT_ANSWER);
     said_section(&out, pkt, KNOT_AUTHORITY);
     said_section(&out, pkt, KNOT_ADDITIONAL);

@@ -47,7 +47,8 @@ static const char *parsed(const char *text, bool srv)
     case DNS_PTR:
         snprintf(out, sizeof out, "%s %.*s", kinds[ask.kind], BYTES_FORMAT(ip));
         break;
-    default:
+    case DNS_OUTSIDE:
+    case DNS_NONE:
         snprintf(out, sizeof out, "%s", kinds[ask.kind]);
         break;
     }
@@ -116,7 +117,9 @@ Test(dns_name, the_kinds_of_names)
 /* The end of a name must begin where a label does: a label that only ends in `consul` does not. */
 Test(dns_name, domains_are_whole_labels)
 {
-    struct dns_name inner = {.len = 13, .wire = "\x0b" "x\6consul.abc"};
+    struct dns_name inner = {.len = 13,
+                             .wire = "\x0b"
+                                     "x\6consul.abc"};
     struct dns_ask ask;
     inner.wire[12] = 0;
     name_parse(&zone, &inner, false, &ask);
