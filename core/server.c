@@ -291,6 +291,7 @@ static enum err server_open_store(struct server *s, struct reason *why)
         .history_age_ms = config->history_age_ms,
         .history_bytes = config->history_bytes,
         .log_trailing = config->raft_trailing_logs,
+        .repair = peers && !alone,
     };
     struct store_recovery recovery = {0};
     enum err e = OK;

@@ -4,9 +4,13 @@
 #include "store/autopilot.h"
 #include "store/catalog.h"
 #include "store/command.h"
+#include "store/event.h"
+#include "store/expire.h"
 #include "store/history.h"
 #include "store/kv.h"
 #include "store/restore.h"
+#include "store/session.h"
+#include "store/txn_priv.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -134,15 +138,23 @@ static enum err apply_one(struct apply *a, const struct command *c)
     case COMMAND_ACL_BOOTSTRAP:
         return acl_bootstrap(a, &c->acl);
     case COMMAND_KV_LOCK:
+        return kv_lock(a, &c->kv_lock);
     case COMMAND_KV_SET_TTL:
+        return kv_set_ttl(a, &c->kv_set_ttl);
     case COMMAND_SESSION_CREATE:
+        return session_create(a, &c->session);
     case COMMAND_SESSION_DESTROY:
+        return session_destroy(a, &c->session);
     case COMMAND_SESSION_RENEW:
+        return session_renew(a, &c->session);
     case COMMAND_EXPIRE:
+        return expire(a, &c->expire);
     case COMMAND_TXN:
+        return txn_apply(a, &c->txn);
     case COMMAND_EVENT:
+        return event_fire(a, &c->rows);
     case COMMAND_COORDINATES:
-        break;
+        return coordinates_set(a, &c->rows);
     }
     a->status = ERR_INVALID;
     return OK;

@@ -51,7 +51,13 @@ static enum err round_apply_next(struct store *s, size_t *bytes, struct reason *
 static void round_park(struct store *s, enum err e, const struct reason *why)
 {
     if (e != ERR_NO_SPACE) {
-        fatal("cannot apply entry %llu: %s", (unsigned long long)s->applied + 1, why->text);
+        struct reason damage;
+        reason_set(&damage, "cannot apply entry %llu: %s", (unsigned long long)s->applied + 1,
+                   why->text);
+        if (e == ERR_CORRUPT) {
+            repair_doom(s, &damage);
+        }
+        fatal("%s", damage.text);
     }
     if (!s->parked) {
         log_line(LOG_STORE_NO_SPACE, "dir=%s what=state", s->dir.path);

@@ -117,12 +117,16 @@ static enum err datadir_lock(struct datadir *dir, struct reason *why)
     return e;
 }
 
-/* Under another name first: whoever finds VERSION finds all of it. */
-static enum err datadir_write_version(const struct datadir *dir, struct reason *why)
+/* Under another name first: whoever finds the file finds all of it, also after a crash. */
+static enum err datadir_write_file(const struct datadir *dir,
+                                   const char *name,
+                                   struct bytes line,
+                                   struct reason *why)
 {
-    char *path = datadir_join(dir->path, "VERSION");
-    char *draft = datadir_join(dir->path, "VERSION.new");
-    struct bytes line = BYTES(DATADIR_VERSION_LINE);
+    char draft_name[32];
+    (void)snprintf(draft_name, sizeof draft_name, "%s.new", name);
+    char *path = datadir_join(dir->path, name);
+    char *draft = datadir_join(dir->path, draft_name);
     enum err e = OK;
     int fd = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0) {
@@ -144,6 +148,11 @@ static enum err datadir_write_version(const struct datadir *dir, struct reason *
     free(draft);
     free(path);
     return e;
+}
+
+static enum err datadir_write_version(const struct datadir *dir, struct reason *why)
+{
+    return datadir_write_file(dir, "VERSION", BYTES(DATADIR_VERSION_LINE), why);
 }
 
 static enum err datadir_check_version(const struct datadir *dir, struct reason *why)
@@ -323,4 +332,161 @@ void datadir_drop_states(const struct datadir *dir, uint64_t current)
         }
     }
     (void)closedir(names);
+}
+
+/* --- repair ---------------------------------------------------------------------------------- */
+
+#define DATADIR_REPAIR  "repair"
+#define DATADIR_DAMAGED "damaged"
+#define REPAIR_LINE_MAX 128
+
+/* One line: `herald repair 1 PHASE INDEX TERM`. */
+static const char *const REPAIR_WORDS[] = {
+    [REPAIR_NONE] = "none",
+    [REPAIR_ASIDE] = "aside",
+    [REPAIR_APART] = "apart",
+    [REPAIR_BACK] = "back",
+};
+
+/* Takes the next word off the line. */
+static struct bytes repair_word(struct bytes *line)
+{
+    size_t len = bytes_find(*line, ' ');
+    struct bytes word = bytes_slice(*line, 0, len);
+    *line = bytes_slice(*line, len < line->len ? len + 1 : len, line->len);
+    return word;
+}
+
+static bool repair_parse(struct bytes line, struct datadir_repair *ret_repair)
+{
+    struct datadir_repair repair = {0};
+    bool ours = bytes_equal(repair_word(&line), BYTES("herald")) &&
+                bytes_equal(repair_word(&line), BYTES("repair")) &&
+                bytes_equal(repair_word(&line), BYTES("1"));
+    struct bytes word = repair_word(&line);
+    for (enum repair_phase p = REPAIR_ASIDE; p <= REPAIR_BACK; p++) {
+        repair.phase = bytes_equal(word, bytes_of(REPAIR_WORDS[p])) ? p : repair.phase;
+    }
+    if (!ours || repair.phase == REPAIR_NONE ||
+        bytes_to_u64(repair_word(&line), &repair.floor_index) != OK ||
+        bytes_to_u64(repair_word(&line), &repair.floor_term) != OK) {
+        return false;
+    }
+    *ret_repair = repair;
+    return true;
+}
+
+enum err
+datadir_get_repair(const struct datadir *dir, struct datadir_repair *ret_repair, struct reason *why)
+{
+    char line[REPAIR_LINE_MAX];
+    char *path = datadir_join(dir->path, DATADIR_REPAIR);
+    enum err e = OK;
+    struct datadir_repair repair = {0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        ssize_t got = read(fd, line, sizeof line);
+        if (got <= 0 || line[got - 1] != '\n' ||
+            !repair_parse((struct bytes){line, (size_t)got - 1}, &repair)) {
+            reason_set(why,
+                       "%s: says nothing that this herald can read; restore it or start with "
+                       "an empty data directory",
+                       path);
+            e = ERR_CORRUPT;
+        }
+        (void)close(fd);
+    } else if (errno != ENOENT) {
+        e = datadir_failed(why, path, "open", errno);
+    }
+    free(path);
+    if (e == OK) {
+        *ret_repair = repair;
+    }
+    return e;
+}
+
+enum err datadir_set_repair(const struct datadir *dir,
+                            const struct datadir_repair *repair,
+                            struct reason *why)
+{
+    char line[REPAIR_LINE_MAX];
+    if (repair->phase == REPAIR_NONE) {
+        char *path = datadir_join(dir->path, DATADIR_REPAIR);
+        enum err e = unlink(path) == 0 || errno == ENOENT
+                         ? datadir_sync(dir->path, why)
+                         : datadir_failed(why, path, "unlink", errno);
+        free(path);
+        return e;
+    }
+    int len =
+        snprintf(line, sizeof line, "herald repair 1 %s %llu %llu\n", REPAIR_WORDS[repair->phase],
+                 (unsigned long long)repair->floor_index, (unsigned long long)repair->floor_term);
+    CHECK(len > 0 && (size_t)len < sizeof line);
+    return datadir_write_file(dir, DATADIR_REPAIR, (struct bytes){line, (size_t)len}, why);
+}
+
+static bool datadir_is_data(const char *name)
+{
+    uint64_t generation = 0;
+    return strcmp(name, "log") == 0 || strcmp(name, "log.mark") == 0 ||
+           datadir_is_state(name, &generation);
+}
+
+/* What has the same name there from an earlier repair goes. */
+static enum err datadir_move_aside(const struct datadir *dir,
+                                   const char *damaged,
+                                   const char *name,
+                                   struct reason *why)
+{
+    char *from = datadir_join(dir->path, name);
+    char *to = datadir_join(damaged, name);
+    enum err e = OK;
+    datadir_remove(to);
+    (void)unlink(to);
+    if (rename(from, to) != 0) {
+        e = datadir_failed(why, from, "rename", errno);
+    }
+    free(from);
+    free(to);
+    return e;
+}
+
+enum err datadir_set_aside(const struct datadir *dir, struct reason *why)
+{
+    char *damaged = datadir_join(dir->path, DATADIR_DAMAGED);
+    enum err e = datadir_make(damaged, why);
+    DIR *names = e == OK ? opendir(dir->path) : NULL;
+    if (e == OK && names == NULL) {
+        e = datadir_failed(why, dir->path, "open", errno);
+    }
+    for (struct dirent *at = NULL; e == OK && (at = readdir(names)) != NULL;) {
+        if (datadir_is_data(at->d_name)) {
+            e = datadir_move_aside(dir, damaged, at->d_name, why);
+        }
+    }
+    if (names != NULL) {
+        (void)closedir(names);
+    }
+    e = e == OK ? datadir_sync(damaged, why) : e;
+    free(damaged);
+    return e == OK ? datadir_sync(dir->path, why) : e;
+}
+
+void datadir_drop_damaged(const struct datadir *dir)
+{
+    char *damaged = datadir_join(dir->path, DATADIR_DAMAGED);
+    DIR *names = opendir(damaged);
+    if (names != NULL) {
+        for (struct dirent *at = readdir(names); at != NULL; at = readdir(names)) {
+            char *path = datadir_join(damaged, at->d_name);
+            if (datadir_is_data(at->d_name)) {
+                datadir_remove(path);
+            }
+            (void)unlink(path);
+            free(path);
+        }
+        (void)closedir(names);
+        (void)rmdir(damaged);
+    }
+    free(damaged);
 }

@@ -4,6 +4,8 @@
  *     LOCK       locked while a server uses the directory
  *     log/       the Raft log (store/replica/journal.h)
  *     log.mark   how far the log was durable at least
+ *     repair     how far a repair is (store/repair.h); there is none otherwise
+ *     damaged/   what the last repair put aside: never read again, gone with the start after it
  *     state/     the replicated state (store/state.h); state.<n>/ after it was replaced n times by
  *                another server's: the log says which one is current
  *
@@ -53,6 +55,34 @@ char *datadir_state(const struct datadir *dir, uint64_t generation);
 void datadir_drop_states(const struct datadir *dir, uint64_t current);
 /* Deletes a database's directory (one without directories inside), if it is there. */
 void datadir_remove(const char *path);
+
+/* A repair under way (store/repair.h). */
+enum repair_phase {
+    REPAIR_NONE,
+    REPAIR_ASIDE, /* log and state are to be put aside */
+    REPAIR_APART,
+    REPAIR_BACK,
+};
+
+struct datadir_repair {
+    enum repair_phase phase;
+    uint64_t floor_index; /* REPAIR_BACK */
+    uint64_t floor_term;
+};
+
+/* Reads it; REPAIR_NONE when there is none. ERR_CORRUPT: the file is not ours. */
+enum err datadir_get_repair(const struct datadir *dir,
+                            struct datadir_repair *ret_repair,
+                            struct reason *why) ERR_MUST_USE;
+/* Durable when it returns. */
+enum err datadir_set_repair(const struct datadir *dir,
+                            const struct datadir_repair *repair,
+                            struct reason *why) ERR_MUST_USE;
+/* Moves log, mark and states into `damaged`, in the place of what was there before. May be repeated
+ * after a crash in the middle of it. */
+enum err datadir_set_aside(const struct datadir *dir, struct reason *why) ERR_MUST_USE;
+/* Deletes `damaged`, as far as it can. */
+void datadir_drop_damaged(const struct datadir *dir);
 
 /* Makes the directory's own entries durable: after files were created or renamed in it. */
 enum err datadir_sync(const char *path, struct reason *why) ERR_MUST_USE;

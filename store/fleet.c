@@ -388,6 +388,36 @@ enum err fleet_next_key(struct fleet_scan *scan, struct bytes *ret_key)
     return OK;
 }
 
+static enum err fleet_expiry_decode(struct bytes value, struct expiry *x, struct expiry *ret_expiry)
+{
+    struct unpack in = {.rest = value};
+    x->after_ms = unpack_u64(&in);
+    x->set_index = unpack_u64(&in);
+    if (!unpack_done(&in)) {
+        return ERR_CORRUPT;
+    }
+    *ret_expiry = *x;
+    return OK;
+}
+
+enum err
+view_expiry(struct view *v, enum expiry_kind kind, struct bytes name, struct expiry *ret_expiry)
+{
+    struct schema_key k;
+    struct rocks_slice slice = {0};
+    if (name.len > KV_KEY_MAX) {
+        return ERR_NOT_FOUND;
+    }
+    schema_fleet_expiry(&k, view_meta(v)->restores, (uint8_t)kind, name);
+    enum err e = view_row(v, schema_key_view(&k), &slice);
+    if (e == OK) {
+        struct expiry x = {.kind = kind, .name = name};
+        e = fleet_expiry_decode(slice.value, &x, ret_expiry);
+        rocks_slice_close(&slice);
+    }
+    return e;
+}
+
 enum err fleet_next_expiry(struct fleet_scan *scan, struct expiry *ret_expiry)
 {
     struct bytes rest;
@@ -397,14 +427,10 @@ enum err fleet_next_expiry(struct fleet_scan *scan, struct expiry *ret_expiry)
         return e;
     }
     struct unpack name = {.rest = rest};
-    struct unpack in = {.rest = value};
     struct expiry x = {.kind = (enum expiry_kind)unpack_u8(&name)};
-    x.after_ms = unpack_u64(&in);
-    x.set_index = unpack_u64(&in);
     x.name = name.rest;
-    if (name.failed || !unpack_done(&in) || x.kind > EXPIRY_LOCK_DELAY) {
+    if (name.failed || x.kind > EXPIRY_LOCK_DELAY) {
         return ERR_CORRUPT;
     }
-    *ret_expiry = x;
-    return OK;
+    return fleet_expiry_decode(value, &x, ret_expiry);
 }

@@ -36,6 +36,9 @@
 #define FLEET_INDEX_SERVICE     "service."
 #define FLEET_INDEX_NODE        "node."
 #define FLEET_INDEX_SESSION     "session."
+/* Told among `moved`, but nobody waits for it and it has no index: a digit (enum expiry_kind) and
+ * the name of what expires, as it is written, which came, was renewed or went. */
+#define FLEET_INDEX_EXPIRY      "expiry."
 
 /* 0: nothing ever moved it, or what it counts is gone. */
 uint64_t view_fleet_index(struct view *v, struct bytes name);
@@ -117,6 +120,11 @@ struct expiry {
     uint64_t set_index; /* the Raft index that set or renewed it: what an expiry names */
 };
 
+/* One of them; `ret_expiry` borrows `name`. */
+enum err view_expiry(struct view *v,
+                     enum expiry_kind kind,
+                     struct bytes name,
+                     struct expiry *ret_expiry) ERR_MUST_USE;
 struct fleet_scan *fleet_expiries(struct view *v);
 enum err fleet_next_expiry(struct fleet_scan *scan, struct expiry *ret_expiry) ERR_MUST_USE;
 

@@ -128,7 +128,7 @@ static void found_begin(struct store *s, const struct store_servers *servers)
 static void found_propose(struct store *s, const struct store_servers *servers)
 {
     struct founding *f = &s->founding;
-    if (s->cluster != 0 || f->proposing || f->promise != 0) {
+    if (s->cluster != 0 || f->proposing || f->promise != 0 || s->repair.kept.phase != REPAIR_NONE) {
         return;
     }
     for (size_t i = 0; i < servers->count; i++) {

@@ -124,6 +124,9 @@ hub_op_append(void *ctx, uint64_t first, const struct journal_entry *entries, si
 static void hub_op_send(void *ctx, uint64_t to, const struct rpc_message *m)
 {
     struct store *s = ctx;
+    if (!repair_says(s, m)) {
+        return;
+    }
     if (m->type == RPC_APPEND && m->append.count > 0) {
         struct peer *peer = peers_find(s, to);
         if (peer != NULL) {
@@ -288,6 +291,7 @@ static void hub_on_peers_tick(struct timer *t)
     servers_tick(s);
     found_tick(s);
     fetch_tick(s);
+    repair_tick(s);
     hub_turn(s);
     timer_start(t, hub_now_ms(s) + HUB_TICK_MS);
 }

@@ -1,13 +1,14 @@
-#include "store/kv.h"
-
 #include "core/base/mem.h"
+#include "store/expire.h"
 #include "store/history.h"
+#include "store/kv_priv.h"
+#include "store/schema_fleet.h"
 
 #include <stdlib.h>
 
 /* --- rows ------------------------------------------------------------------------------------ */
 
-static enum err kv_corrupt(struct reason *why)
+enum err kv_corrupt(struct reason *why)
 {
     if (why != NULL) {
         reason_set(why, "a row of the state database is not of our format");
@@ -15,8 +16,7 @@ static enum err kv_corrupt(struct reason *why)
     return ERR_CORRUPT;
 }
 
-/* A missing row comes back dead since index 0. Borrowed until the next read. */
-static enum err kv_read(struct apply *a, struct bytes key, struct kv_row *ret_row)
+enum err kv_read(struct apply *a, struct bytes key, struct kv_row *ret_row)
 {
     struct schema_key k;
     schema_key_kv(&k, a->meta.restores, key);
@@ -65,30 +65,84 @@ static void kv_unbury(struct apply *a, const struct kv_row *dead)
     apply_delete(a, schema_key_view(&k));
 }
 
-/* --- set ------------------------------------------------------------------------------------- */
-
-static bool kv_set_allowed(const struct kv_row *old, const struct command_kv_set *cmd)
+/* The way from a session to a key that it holds. */
+static void kv_held_key(struct apply *a, struct schema_key *k, const struct kv_row *row)
 {
-    if (!cmd->check) {
+    schema_fleet_begin(k, a->meta.restores, FLEET_HELD);
+    schema_fleet_part(k, row->session, true);
+    schema_fleet_exact(k, row->key);
+}
+
+/* What other tables say of a live row, where `row` (dead: nothing) does not say it any more. */
+static void kv_unlink(struct apply *a, const struct kv_row *old, const struct kv_row *row)
+{
+    if (old->session.len > 0 && !bytes_equal(old->session, row->session)) {
+        struct schema_key k;
+        kv_held_key(a, &k, old);
+        apply_delete(a, schema_key_view(&k));
+    }
+    if (old->ttl && !row->ttl) {
+        expiry_forget(a, EXPIRY_KEY, old->key);
+    }
+}
+
+bool kv_allowed(const struct kv_row *old, bool check, uint64_t index)
+{
+    if (!check) {
         return true;
     }
-    return cmd->index == 0 ? old->dead : !old->dead && old->modify_index == cmd->index;
+    return index == 0 ? old->dead : !old->dead && old->modify_index == index;
 }
 
 static bool kv_same(const struct kv_row *a, const struct kv_row *b)
 {
-    return a->flags == b->flags && a->lock_index == b->lock_index &&
+    return a->flags == b->flags && a->lock_index == b->lock_index && a->ttl == b->ttl &&
            bytes_equal(a->value, b->value) && bytes_equal(a->session, b->session);
 }
 
-enum err kv_set(struct apply *a, const struct command_kv_set *cmd)
+bool kv_replace(struct apply *a, const struct kv_row *old, struct kv_row *row)
+{
+    if (!old->dead && kv_same(old, row)) {
+        row->create_index = old->create_index;
+        row->modify_index = old->modify_index;
+        return false;
+    }
+    row->create_index = old->dead ? a->index : old->create_index;
+    row->modify_index = a->index;
+    if (old->dead && old->modify_index > 0) {
+        kv_unbury(a, old);
+    }
+    kv_unlink(a, old, row);
+    if (row->session.len > 0 && !bytes_equal(old->session, row->session)) {
+        struct schema_key k;
+        kv_held_key(a, &k, row);
+        apply_put(a, schema_key_view(&k), (struct bytes){0});
+    }
+    kv_write(a, row);
+    a->meta.kv_index = a->index;
+    apply_change(a, &(struct change){
+                        .topic = CHANGE_KV,
+                        .op = CHANGE_SET,
+                        .key = row->key,
+                        .value = row->value,
+                        .flags = row->flags,
+                        .create_index = row->create_index,
+                        .lock_index = row->lock_index,
+                        .session = row->session,
+                    });
+    return true;
+}
+
+/* --- set ------------------------------------------------------------------------------------- */
+
+static enum err kv_put(struct apply *a, const struct command_kv_set *cmd, bool ttl)
 {
     struct kv_row old;
     enum err e = kv_read(a, cmd->key, &old);
     if (e != OK) {
         return e;
     }
-    if (!kv_set_allowed(&old, cmd)) {
+    if (!kv_allowed(&old, cmd->check, cmd->index)) {
         a->status = ERR_CONFLICT;
         return OK;
     }
@@ -96,32 +150,37 @@ enum err kv_set(struct apply *a, const struct command_kv_set *cmd)
         .key = cmd->key,
         .value = cmd->value,
         .flags = cmd->flags,
-        .create_index = old.dead ? a->index : old.create_index,
-        .modify_index = a->index,
         .session = old.session,
+        .ttl = ttl,
     };
-    if (!old.dead && kv_same(&old, &row)) {
-        return OK;
-    }
-    if (old.dead && old.modify_index > 0) {
-        kv_unbury(a, &old);
-    }
-    kv_write(a, &row);
-    a->meta.kv_index = a->index;
-    apply_change(a, &(struct change){
-                        .topic = CHANGE_KV,
-                        .op = CHANGE_SET,
-                        .key = row.key,
-                        .value = row.value,
-                        .flags = row.flags,
-                        .create_index = row.create_index,
-                        .lock_index = row.lock_index,
-                        .session = row.session,
-                    });
+    (void)kv_replace(a, &old, &row);
     return OK;
 }
 
+enum err kv_set(struct apply *a, const struct command_kv_set *cmd)
+{
+    return kv_put(a, cmd, false);
+}
+
+enum err kv_set_ttl(struct apply *a, const struct command_kv_set_ttl *cmd)
+{
+    enum err e = kv_put(a, &cmd->set, true);
+    if (e == OK && a->status == OK) {
+        expiry_set(a, EXPIRY_KEY, cmd->set.key, cmd->ttl_ms);
+    }
+    return e;
+}
+
 /* --- delete ---------------------------------------------------------------------------------- */
+
+void kv_bury(struct apply *a, const struct kv_row *old)
+{
+    kv_unlink(a, old, &(struct kv_row){0});
+    kv_entomb(a, old->key);
+    kv_register_death(a, old->key);
+    a->meta.kv_index = a->index;
+    apply_change(a, &(struct change){.topic = CHANGE_KV, .op = CHANGE_DELETE, .key = old->key});
+}
 
 enum err kv_delete(struct apply *a, const struct command_kv_delete *cmd)
 {
@@ -134,18 +193,11 @@ enum err kv_delete(struct apply *a, const struct command_kv_delete *cmd)
         a->status = ERR_CONFLICT;
         return OK;
     }
-    kv_entomb(a, cmd->key);
-    kv_register_death(a, cmd->key);
-    a->meta.kv_index = a->index;
-    apply_change(a, &(struct change){.topic = CHANGE_KV, .op = CHANGE_DELETE, .key = cmd->key});
+    kv_bury(a, &old);
     return OK;
 }
 
-/* Live keys under a prefix, one after the other; the batch may be filled meanwhile. */
-static enum err kv_each_live(struct apply *a,
-                             struct bytes prefix,
-                             void (*each)(struct apply *a, struct bytes key, void *ctx),
-                             void *ctx)
+enum err kv_each_live(struct apply *a, struct bytes prefix, kv_each_fn *each, void *ctx)
 {
     struct schema_key from;
     schema_key_kv(&from, a->meta.restores, prefix);
@@ -160,7 +212,7 @@ static enum err kv_each_live(struct apply *a,
             break;
         }
         if (!row.dead) {
-            each(a, row.key, ctx);
+            each(a, &row, ctx);
         }
     }
     apply_scan_close(&scan);
@@ -173,25 +225,26 @@ struct kv_hashes {
     size_t cap;
 };
 
-static void kv_delete_prefix_row(struct apply *a, struct bytes key, void *ctx)
+static void kv_delete_prefix_row(struct apply *a, const struct kv_row *row, void *ctx)
 {
     struct kv_hashes *h = ctx;
     if (h->count == h->cap) {
         h->cap = h->cap == 0 ? 64 : h->cap * 2;
         h->hashes = mem_realloc(h->hashes, h->cap * sizeof(*h->hashes));
     }
-    h->hashes[h->count++] = schema_hash(key);
-    kv_entomb(a, key);
+    h->hashes[h->count++] = schema_hash(row->key);
+    kv_unlink(a, row, &(struct kv_row){0});
+    kv_entomb(a, row->key);
     if (a->overlaid) {
         /* The second walk would find it dead. */
-        kv_register_death(a, key);
+        kv_register_death(a, row->key);
     }
 }
 
-static void kv_delete_prefix_deletion(struct apply *a, struct bytes key, void *ctx)
+static void kv_delete_prefix_deletion(struct apply *a, const struct kv_row *row, void *ctx)
 {
     (void)ctx;
-    kv_register_death(a, key);
+    kv_register_death(a, row->key);
 }
 
 enum err kv_delete_prefix(struct apply *a, const struct command_kv_delete_prefix *cmd)

@@ -352,6 +352,9 @@ static void peers_receive(void *ctx, uint64_t from, struct bytes data)
         peers_complain(s, from, data.len);
         return;
     }
+    if (!repair_hears(s, from, &m)) {
+        return;
+    }
     switch (m.type) {
     case RPC_VOTE:
     case RPC_VOTE_REPLY:

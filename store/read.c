@@ -62,6 +62,7 @@ static void read_end(struct store *s, struct read_ask *a, enum err status)
         reply.read_reply.id = a->id;
         reply.read_reply.status = (uint32_t)status;
         reply.read_reply.index = a->need;
+        reply.read_reply.term = engine_term(s->engine);
         peers_send(s, a->peer, TRANSPORT_CONTROL, &reply);
     }
     free(a);
@@ -230,6 +231,9 @@ static void reads_ask_leader(struct store *s)
 static void reads_on_reply(struct store *s, uint64_t from, const struct rpc_read_reply *m)
 {
     struct reads *r = &s->reads;
+    if (repair_on_read_reply(s, from, m)) {
+        return;
+    }
     if (!r->question_open || m->id != r->question || from != s->leader) {
         return;
     }

@@ -432,6 +432,21 @@ rocks_iter_new(struct rocks *db, const struct rocks_snapshot *s, struct bytes fr
     return it;
 }
 
+enum err rocks_verify(struct rocks *db, struct reason *why)
+{
+    struct rocks_iter *it = rocks_iter_new(db, NULL, (struct bytes){0}, (struct bytes){0});
+    rocksdb_readoptions_set_fill_cache(it->read, 0);
+    rocksdb_iter_destroy(it->iter);
+    it->iter = rocksdb_create_iterator(db->db, it->read);
+    rocks_iter_first(it);
+    while (rocks_iter_valid(it)) {
+        rocks_iter_next(it);
+    }
+    enum err e = rocks_iter_error(it, why);
+    rocks_iter_free(it);
+    return e;
+}
+
 void rocks_iter_free(struct rocks_iter *it)
 {
     if (it == NULL) {

@@ -32,6 +32,8 @@ void rocks_close(struct rocks *db);
 
 /* Writes all that is in memory to table files; returns when they are synced. */
 enum err rocks_flush(struct rocks *db, struct reason *why) ERR_MUST_USE;
+/* Reads all there is, past the cache, and every checksum with it: some seconds for gigabytes. */
+enum err rocks_verify(struct rocks *db, struct reason *why) ERR_MUST_USE;
 /* Bytes in table files for keys in [from, to); what is only in memory does not count. */
 uint64_t rocks_size(struct rocks *db, struct bytes from, struct bytes to);
 /* Bytes of memory the library holds: write buffers, cache, indexes. */

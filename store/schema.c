@@ -20,6 +20,7 @@
 
 #define SCHEMA_ROW_LIVE 1
 #define SCHEMA_ROW_DEAD 2
+#define SCHEMA_ROW_TTL  3 /* live, and it expires */
 
 /* --- keys ------------------------------------------------------------------------------------ */
 
@@ -190,7 +191,7 @@ void schema_row_encode(struct buf *out, const struct kv_row *row)
 {
     CHECK(row->session.len <= SCHEMA_SESSION_MAX && row->value.len <= KV_VALUE_MAX);
     buf_clear(out);
-    pack_u8(out, row->dead ? SCHEMA_ROW_DEAD : SCHEMA_ROW_LIVE);
+    pack_u8(out, row->dead ? SCHEMA_ROW_DEAD : row->ttl ? SCHEMA_ROW_TTL : SCHEMA_ROW_LIVE);
     pack_u64(out, row->modify_index);
     if (row->dead) {
         return;
@@ -206,9 +207,13 @@ enum err schema_row_decode(struct bytes data, struct kv_row *ret_row)
 {
     struct unpack in = {.rest = data};
     uint8_t kind = unpack_u8(&in);
-    struct kv_row row = {.key = ret_row->key, .dead = kind == SCHEMA_ROW_DEAD};
+    struct kv_row row = {
+        .key = ret_row->key,
+        .dead = kind == SCHEMA_ROW_DEAD,
+        .ttl = kind == SCHEMA_ROW_TTL,
+    };
     row.modify_index = unpack_u64(&in);
-    if (kind == SCHEMA_ROW_LIVE) {
+    if (kind == SCHEMA_ROW_LIVE || kind == SCHEMA_ROW_TTL) {
         row.create_index = unpack_u64(&in);
         row.lock_index = unpack_u64(&in);
         row.flags = unpack_u64(&in);

@@ -374,6 +374,9 @@ void servers_on_change(struct store *s, uint64_t from, const struct rpc_change *
 void servers_on_change_reply(struct store *s, uint64_t from, const struct rpc_change_reply *m)
 {
     struct orders *os = &s->orders;
+    if (repair_on_change_reply(s, from, m)) {
+        return;
+    }
     if (from != os->sent_to || os->first == NULL || os->first->number != m->id) {
         return;
     }

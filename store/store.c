@@ -7,6 +7,7 @@
 #include "core/base/text.h"
 #include "store/recover.h"
 #include "store/replica/wal_check.h"
+#include "store/state_db.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,6 +74,17 @@ static enum err store_check_whole(const struct store *s, struct reason *why)
     return OK;
 }
 
+/* A log of servers that do not have this one's id: of the only one there is, or of the one at this
+ * address. A newcomer to its place has no log before it is one of them. */
+static bool store_is_anothers(const struct store *s, const struct store_servers *servers)
+{
+    bool here = servers->count == 1;
+    for (size_t i = 0; i < servers->count; i++) {
+        here = here || strcmp(servers->servers[i].address, s->address) == 0;
+    }
+    return here;
+}
+
 static enum err store_start_engine(struct store *s, struct reason *why)
 {
     s->applied = state_applied(s->state);
@@ -83,7 +95,7 @@ static enum err store_start_engine(struct store *s, struct reason *why)
     }
     struct store_servers servers = *engine_servers(s->engine);
     const struct store_server *self = members_find(&servers, s->id);
-    if (servers.count == 1 && self == NULL) {
+    if (self == NULL && store_is_anothers(s, &servers)) {
         reason_set(why,
                    "%s: belongs to a server with another node id; start with that id again, or use "
                    "another -data-dir",
@@ -110,6 +122,7 @@ static enum err store_open_state(struct store *s, struct reason *why)
     enum err e = path == NULL ? OK : wal_check(path, 0, why);
     if (e == OK) {
         e = state_open(path, &s->state, why);
+        e = e == OK ? rocks_verify(state_db_rocks(state_database(s->state)), why) : e;
         e = e == OK ? OK : store_database_failed(path, e, why);
     }
     if (e == OK && !s->in_memory) {
@@ -119,8 +132,8 @@ static enum err store_open_state(struct store *s, struct reason *why)
     return e;
 }
 
-static enum err
-store_open_all(struct store *s, const struct store_options *options, struct reason *why)
+/* Log and state, each whole and both of one piece. */
+static enum err store_open_data(struct store *s, struct reason *why)
 {
     struct journal_paths paths = {0};
     if (!s->in_memory) {
@@ -134,12 +147,43 @@ store_open_all(struct store *s, const struct store_options *options, struct reas
     if (e == OK && journal_facts(s->journal)->epoch == 0 && state_applied(s->state) > 0) {
         e = store_corrupt(s, why, "the log is empty, though the state is not");
     }
+    return e == OK ? store_check_whole(s, why) : e;
+}
+
+/* The same, with what is damaged put aside where others can replace it. */
+static enum err
+store_open_or_repair(struct store *s, const struct store_options *options, struct reason *why)
+{
+    struct reason damage = {{0}};
+    bool kept = !s->in_memory;
+    enum err e = kept ? datadir_get_repair(&s->dir, &s->repair.kept, why) : OK;
+    s->repairs = kept && options->repair && options->recovery == NULL;
+    if (e == OK && s->repair.kept.phase == REPAIR_ASIDE) {
+        reason_set(&damage, "found while it ran");
+        e = repair_begin(s, &damage, why);
+    } else if (e == OK && kept && s->repair.kept.phase == REPAIR_NONE) {
+        datadir_drop_damaged(&s->dir);
+    }
+    e = e == OK ? store_open_data(s, why) : e;
+    if (e == ERR_CORRUPT && s->repairs) {
+        damage = *why;
+        state_close(s->state);
+        journal_close(s->journal);
+        s->state = NULL;
+        s->journal = NULL;
+        e = repair_begin(s, &damage, why);
+        e = e == OK ? store_open_data(s, why) : e;
+    }
+    return e;
+}
+
+static enum err
+store_open_all(struct store *s, const struct store_options *options, struct reason *why)
+{
+    enum err e = store_open_or_repair(s, options, why);
     e = e == OK ? peers_open(s, options, why) : e;
     if (e == OK && journal_facts(s->journal)->epoch == 0 && options->start == STORE_ALONE) {
         e = store_found(s, why);
-    }
-    if (e == OK) {
-        e = store_check_whole(s, why);
     }
     s->cluster = e == OK ? journal_facts(s->journal)->epoch : 0;
     if (e == OK && s->cluster != 0) {

@@ -49,6 +49,7 @@ struct store_options {
     uint64_t history_bytes;
     uint64_t log_trailing;                 /* entries kept behind the last durable state */
     const struct store_recovery *recovery; /* NULL: the servers are those of the log */
+    bool repair; /* damaged data is fetched from the others (else: ERR_CORRUPT) */
 };
 
 /* Opens or creates. On failure `why` names the file and what to do: ERR_IN_USE, ERR_VERSION,

@@ -25,6 +25,7 @@
 #include "store/datadir.h"
 #include "store/fetch.h"
 #include "store/read.h"
+#include "store/repair.h"
 #include "store/replica/engine.h"
 #include "store/replica/journal.h"
 #include "store/replica/tail.h"
@@ -91,6 +92,7 @@ struct store {
     struct loop *hub;
     struct loop *disk;
     struct loop *keeper;
+    bool repairs;            /* constant: what is damaged is fetched from the others */
     bool running;            /* the loops do */
     bool muted;              /* nothing is said to other servers any more */
     struct journal *journal; /* the disk thread's while it runs; reading: also the hub's */
@@ -134,6 +136,7 @@ struct store {
     struct orders orders;
     struct founding founding;
     struct fetch fetch;
+    struct repair repair;
     struct rpc_room room;
     struct buf outgoing;
     struct buf gathered; /* entries read back from the journal */

@@ -39,6 +39,7 @@ struct kv_row {
     uint64_t modify_index; /* of a dead row: the index of its deletion */
     struct bytes session;  /* empty when not locked */
     bool dead;             /* a tombstone: the key was deleted at modify_index */
+    bool ttl;              /* it expires (store/expire.h) */
 };
 
 /* Keeps one row's bytes in place. Zero-initialise; closing twice is harmless. */

@@ -156,6 +156,9 @@ element_instance(struct buf *out, const struct stream_event *e, struct bytes dat
     if (r->was) {
         element_text(out, BYTES(",\"before\":"), field_text(FIELD_BEFORE, e));
     }
+    if (e->change->time_ms > 0) {
+        element_u64(out, BYTES(",\"time_ms\":"), e->change->time_ms);
+    }
     size_t brief = out->len - start;
     if (r->is) {
         element_row(out, e, datacenter);

@@ -8,8 +8,9 @@
  *
  * Of the fleet (rows as row_json.h has them):
  *   service  {"index":7,"op":"added","service":"api","node":"n1","id":"api-1","status":"passing",
- *            "before":"critical","row":{"Node":{},"Service":{},"Checks":[]}}: "status" while the
- *            instance is there, "before" if it was there before, "row" unless `removed`
+ *            "before":"critical","time_ms":1700000000000,"row":{"Node":{},"Service":{},
+ *            "Checks":[]}}: "status" while the instance is there, "before" if it was there
+ *            before, when it was proposed (Unix time), "row" unless `removed`
  *   others   {"index":7,"op":"set","key":"n1","row":{}}, and of a deletion no "row" but a
  *            session's. The key is a node's name, node/check, a session's id, an event's name
  * A row of a snapshot is the same without "index" and "op". The encoded form that the ring keeps

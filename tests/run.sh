@@ -19,7 +19,7 @@
 # tsan           unit tests and a server under ThreadSanitizer
 # quickstart     the README's first command, twice
 # five-servers   the README's cluster: two killed, back again, one replaced
-# recovery       what the README tells operators to do at night, case by case
+# recovery [N]   what the README tells operators to do at night, case by case; N (8) flipped bits
 # sim [SEED COUNT [OPTION...]]  schedules of the simulator (3,000 from today's seed, which do not go
 #                into the ledger tests/sim/ledger.txt; others do); --verbose tells the story
 # bench [OPTION...] benchmarks beside their peers (not part of everything); --quick, --only NAME
@@ -250,6 +250,9 @@ kind_five_servers() {
 kind_recovery() {
     need_build build herald || return
     script build 900 tests/cluster/steps.py
+    steps=$?
+    script build 3600 tests/cluster/flips.py "${1:-8}" || return
+    return $steps
 }
 
 # Prints failures as they come, with what was said since the test before, and counts at the end.

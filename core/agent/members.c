@@ -345,6 +345,7 @@ void members_close(struct members *m)
     CHECK(!m->removing && !m->counting);
     leave_close(m);
     lead_free(m->lead);
+    expire_free(m->expire);
     free(m);
 }
 

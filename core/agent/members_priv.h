@@ -8,6 +8,7 @@
 #ifndef CORE_AGENT_MEMBERS_PRIV_H
 #define CORE_AGENT_MEMBERS_PRIV_H
 
+#include "core/agent/expire.h"
 #include "core/agent/lead.h"
 #include "core/agent/members.h"
 #include "core/base/list.h"
@@ -64,6 +65,7 @@ struct members {
     struct timer found;
     bool founding; /* this server waits for its cluster, and says so by a tag */
     struct lead *lead;
+    struct expire *expire;
     /* leaving */
     enum leave_state leave;
     struct timer leave_timer;

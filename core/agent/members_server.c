@@ -42,6 +42,7 @@ static void server_tag(struct members *m)
 static void server_begin(struct members *m)
 {
     m->lead = lead_open(m);
+    m->expire = expire_open(m->options.store, m->options.loop);
     quorum_open(m);
     founding_look(m);
 }
@@ -77,6 +78,7 @@ static void server_look(struct members *m)
 static void server_end(struct members *m)
 {
     lead_close(m->lead);
+    expire_close(m->expire);
     founding_close(m);
     quorum_close(m);
 }

@@ -31,6 +31,10 @@
 #define SESSION_TTL_MAX_MS    86400000U
 #define LOCK_DELAY_DEFAULT_MS 15000U
 #define LOCK_DELAY_MAX_MS     60000U
+/* What expires ends so much later than it says: whoever counts from our answer is never early. */
+#define EXPIRE_SLACK_MS       50U
+#define EXPIRE_RETRY_MS       1000U /* between two tries to end what is due */
+#define EXPIRE_TICK_MS        500U  /* between two looks whether this server leads */
 #define KEY_TTL_MIN_MS        1000U
 #define KEY_TTL_MAX_MS        (366ULL * 86400000U)
 
@@ -49,6 +53,7 @@
 #define ACL_SECRET_MAX        256U
 #define ACL_LINKS_MAX         4096U /* bytes of one kind of links of a token */
 #define ACL_CACHE_MAX         1024U /* tokens whose rights a thread remembers */
+#define ACL_AUTHORIZE_MAX     64U   /* questions of one /v1/internal/acl/authorize */
 #define ACL_BEGIN_SOON_MS     20U   /* the leader looks for what must be there, until it is */
 #define ACL_BEGIN_TICK_MS     5000U
 /* How often the agent's own tokens may be set until it is restarted. */

@@ -18,6 +18,10 @@ X(LOG_MEMBERS_LEFT, INFO, "agent", "Left the cluster")
 X(LOG_AGENT_FAILED, ERROR, "agent", "Cannot go on")
 X(LOG_CONFIG_WARNING, WARN, "agent", "Configuration")
 X(LOG_STORE_OPENED, INFO, "store", "Opened the data directory")
+X(LOG_STORE_REPAIR,
+  WARN,
+  "store",
+  "Damaged data is fetched from the other servers; until it is there this one does not vote")
 X(LOG_STORE_RECOVERED, WARN, "store", "The servers of peers.json are the cluster from now on")
 X(LOG_STORE_TAIL_CUT, WARN, "store", "Cut a torn write off the end of the log; it was never acknowledged")
 X(LOG_STORE_CORRUPT, ERROR, "store", "Stored data is corrupt")
@@ -28,6 +32,7 @@ X(LOG_STORE_SLOW, WARN, "store", "Data disk is slow: writes and elections wait f
 X(LOG_STORE_TRIMMED, DEBUG, "store", "Trimmed")
 X(LOG_STORE_SNAPSHOT, DEBUG, "store", "State is durable, the log before it can go")
 X(LOG_LEAD_ORDER, INFO, "agent", "Looking after the servers")
+X(LOG_EXPIRE_FAILED, ERROR, "agent", "What expires cannot be read: it is tried again by the next leader")
 X(LOG_LEAD_FAILED, WARN, "agent", "A change to the servers did not happen; it is tried again")
 X(LOG_ACL_FAILED, WARN, "acl", "What access control begins with cannot be written")
 X(LOG_QUORUM_NO_LEADER, ERROR, "agent", "No leader: writes and consistent reads are refused")

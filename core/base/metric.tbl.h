@@ -3,6 +3,11 @@
  * count, sum, min and max. */
 X(METRIC_ALLOC_BYTES, GAUGE, "runtime.alloc_bytes", "bytes", "resident memory of the process")
 X(METRIC_FDS, GAUGE, "runtime.open_fds", "descriptors", "open file descriptors")
+X(METRIC_EXPIRED,
+  COUNTER,
+  "expire.ended",
+  "things",
+  "sessions, keys and lock delays that this leader ended because their time was over")
 X(METRIC_HTTP_CONNECTIONS,
   GAUGE,
   "http.connections",

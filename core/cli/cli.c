@@ -155,6 +155,16 @@ int cli_kv(const struct cli *cli, int argc, char **argv)
     return cli_group(cli, "kv", text, argc > 0 ? argv[0] : NULL);
 }
 
+int cli_sync(const struct cli *cli, int argc, char **argv)
+{
+    char text[512];
+    (void)snprintf(text, sizeof text,
+                   "  Tells load balancers about instances as they come and go.\n\n"
+                   "      $ %s sync haproxy -service=api -socket=/run/haproxy/admin.sock\n",
+                   cli->program);
+    return cli_group(cli, "sync", text, argc > 0 ? argv[0] : NULL);
+}
+
 int cli_snapshot(const struct cli *cli, int argc, char **argv)
 {
     char text[512];

@@ -347,6 +347,33 @@ static void call_failed(struct http_client *h,
                url, h->dial, cause);
 }
 
+/* curl_easy_perform() with a tick: the same transfer by steps. */
+static CURLcode call_perform(struct http_client *h, struct transfer *t)
+{
+    CURLcode code = CURLE_FAILED_INIT;
+    int running = 1;
+    int left = 0;
+    CURLM *multi = curl_multi_init();
+    if (multi == NULL || curl_multi_add_handle(multi, h->curl) != CURLM_OK) {
+        (void)curl_multi_cleanup(multi);
+        return code;
+    }
+    while (running > 0 && curl_multi_perform(multi, &running) == CURLM_OK) {
+        t->ended = t->ended || !t->call->tick(t->call->ctx);
+        if (t->ended || running == 0 ||
+            curl_multi_poll(multi, NULL, 0, (int)t->call->tick_ms, NULL) != CURLM_OK) {
+            break;
+        }
+    }
+    const CURLMsg *message = curl_multi_info_read(multi, &left);
+    if (message != NULL && message->msg == CURLMSG_DONE) {
+        code = message->data.result;
+    }
+    (void)curl_multi_remove_handle(multi, h->curl);
+    (void)curl_multi_cleanup(multi);
+    return code;
+}
+
 enum err http_client_call(struct http_client *h,
                           const struct http_call *call,
                           struct http_answer *ret_answer,
@@ -374,7 +401,7 @@ enum err http_client_call(struct http_client *h,
     }
     h->error[0] = '\0';
     call_prepare(h, &t, url.ptr);
-    CURLcode code = curl_easy_perform(h->curl);
+    CURLcode code = call->tick == NULL ? curl_easy_perform(h->curl) : call_perform(h, &t);
     if (code != CURLE_OK && !t.ended) {
         e = t.err != OK ? t.err : ERR_IO;
         call_failed(h, call, url.ptr, code, why);

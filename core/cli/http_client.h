@@ -52,6 +52,9 @@ struct http_call {
     bool endless;        /* no limit of time, and none of silence */
     /* Instead of keeping a 200's body: each piece as it comes. False ends the call with OK. */
     bool (*data)(void *ctx, struct bytes piece);
+    /* Besides: called at least every `tick_ms` until the call ends. False ends it with OK. */
+    bool (*tick)(void *ctx);
+    uint64_t tick_ms;
     void *ctx;
 };
 

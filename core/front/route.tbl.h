@@ -75,5 +75,91 @@ X("/v1/snapshot",
   ROUTE_ACL_ALL,
   ROUTE_REPLICATED,
   api_snapshot)
+X("/v1/acl/bootstrap", ROUTE_EXACT, METHOD_PUT, ROUTE_ACL_NONE, ROUTE_REPLICATED, api_acl_bootstrap)
+X("/v1/acl/tokens", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_ACL, ROUTE_REPLICATED, api_acl_tokens)
+X("/v1/acl/token", ROUTE_EXACT, METHOD_PUT, ROUTE_ACL_ACL, ROUTE_REPLICATED, api_acl_token)
+X("/v1/acl/token/",
+  ROUTE_PREFIX,
+  METHOD_GET | METHOD_PUT | METHOD_DELETE,
+  ROUTE_ACL_ACL,
+  ROUTE_REPLICATED,
+  api_acl_token)
+X("/v1/acl/token/self",
+  ROUTE_EXACT,
+  METHOD_GET,
+  ROUTE_ACL_FILTER,
+  ROUTE_REPLICATED,
+  api_acl_token_self)
+X("/v1/acl/policies", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_ACL, ROUTE_REPLICATED, api_acl_policies)
+X("/v1/acl/policy", ROUTE_EXACT, METHOD_PUT, ROUTE_ACL_ACL, ROUTE_REPLICATED, api_acl_policy)
+X("/v1/acl/policy/",
+  ROUTE_PREFIX,
+  METHOD_GET | METHOD_PUT | METHOD_DELETE,
+  ROUTE_ACL_ACL,
+  ROUTE_REPLICATED,
+  api_acl_policy)
+X("/v1/acl/policy/name/",
+  ROUTE_PREFIX,
+  METHOD_GET,
+  ROUTE_ACL_ACL,
+  ROUTE_REPLICATED,
+  api_acl_policy_name)
+X("/v1/acl/roles", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_ACL, ROUTE_REPLICATED, api_acl_roles)
+X("/v1/acl/role", ROUTE_EXACT, METHOD_PUT, ROUTE_ACL_ACL, ROUTE_REPLICATED, api_acl_role)
+X("/v1/acl/role/",
+  ROUTE_PREFIX,
+  METHOD_GET | METHOD_PUT | METHOD_DELETE,
+  ROUTE_ACL_ACL,
+  ROUTE_REPLICATED,
+  api_acl_role)
+X("/v1/acl/role/name/",
+  ROUTE_PREFIX,
+  METHOD_GET,
+  ROUTE_ACL_ACL,
+  ROUTE_REPLICATED,
+  api_acl_role_name)
+X("/v1/acl/replication", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_ACL, ROUTE_LOCAL, api_acl_replication)
+X("/v1/internal/acl/authorize",
+  ROUTE_EXACT,
+  METHOD_POST,
+  ROUTE_ACL_FILTER,
+  ROUTE_REPLICATED,
+  api_internal_acl_authorize)
+X("/v1/acl/create", ROUTE_EXACT, METHOD_PUT, ROUTE_ACL_ACL, ROUTE_REPLICATED, api_acl_create)
+X("/v1/acl/update", ROUTE_EXACT, METHOD_PUT, ROUTE_ACL_ACL, ROUTE_REPLICATED, api_acl_update)
+X("/v1/acl/destroy/", ROUTE_PREFIX, METHOD_PUT, ROUTE_ACL_ACL, ROUTE_REPLICATED, api_acl_destroy)
+X("/v1/acl/clone/", ROUTE_PREFIX, METHOD_PUT, ROUTE_ACL_ACL, ROUTE_REPLICATED, api_acl_clone)
+X("/v1/acl/info/", ROUTE_PREFIX, METHOD_GET, ROUTE_ACL_FILTER, ROUTE_REPLICATED, api_acl_info)
+X("/v1/acl/list", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_ALL, ROUTE_REPLICATED, api_acl_list)
+X("/v1/acl/rules/translate",
+  ROUTE_EXACT,
+  METHOD_POST,
+  ROUTE_ACL_SELF,
+  ROUTE_LOCAL,
+  api_acl_translate)
+X("/v1/acl/rules/translate/",
+  ROUTE_PREFIX,
+  METHOD_GET,
+  ROUTE_ACL_ACL,
+  ROUTE_REPLICATED,
+  api_acl_translate_token)
+X("/v1/acl/auth-methods", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_ACL, ROUTE_LOCAL, api_acl_none)
+X("/v1/acl/binding-rules", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_ACL, ROUTE_LOCAL, api_acl_none)
+X("/v1/acl/auth-method", ROUTE_EXACT, METHOD_PUT, ROUTE_ACL_ACL, ROUTE_LOCAL, api_acl_not_there)
+X("/v1/acl/auth-method/",
+  ROUTE_PREFIX,
+  METHOD_GET | METHOD_PUT | METHOD_DELETE,
+  ROUTE_ACL_ACL,
+  ROUTE_LOCAL,
+  api_acl_not_there)
+X("/v1/acl/binding-rule", ROUTE_EXACT, METHOD_PUT, ROUTE_ACL_ACL, ROUTE_LOCAL, api_acl_not_there)
+X("/v1/acl/binding-rule/",
+  ROUTE_PREFIX,
+  METHOD_GET | METHOD_PUT | METHOD_DELETE,
+  ROUTE_ACL_ACL,
+  ROUTE_LOCAL,
+  api_acl_not_there)
+X("/v1/acl/login", ROUTE_EXACT, METHOD_POST, ROUTE_ACL_NONE, ROUTE_LOCAL, api_acl_not_there)
+X("/v1/acl/logout", ROUTE_EXACT, METHOD_POST, ROUTE_ACL_NONE, ROUTE_LOCAL, api_acl_not_there)
 X("/v1/stream", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_FILTER, ROUTE_REPLICATED, api_stream)
 X("/", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_NONE, ROUTE_LOCAL, api_root)

@@ -452,8 +452,9 @@ enum err engine_snapshot(struct engine *e,
 {
     struct raft_event event = {.type = RAFT_SNAPSHOT};
     /* What is not committed may be undone; so may a configuration, and then it is not the
-     * snapshot's. */
-    if (index <= e->snapshot_index || index > raft_commit_index(&e->raft) ||
+     * snapshot's. A snapshot at entry 1 the library never offers: it takes the entry for one that
+     * it still has, and sends nothing for ever to a server that needs it. */
+    if (index <= 1 || index <= e->snapshot_index || index > raft_commit_index(&e->raft) ||
         e->committed.index > index || e->committed.index == 0) {
         return ERR_BUSY;
     }

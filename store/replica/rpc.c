@@ -71,7 +71,7 @@ static const struct rpc_field FIELDS[][FIELDS_MAX] = {
     [RPC_ROUND_REPLY] = {F(RPC_U64, round.term), F(RPC_U64, round.round)},
     [RPC_READ] = {F(RPC_U64, read.id), F(RPC_BOOL, read.consistent)},
     [RPC_READ_REPLY] = {F(RPC_U64, read_reply.id), F(RPC_STATUS, read_reply.status),
-                        F(RPC_U64, read_reply.index)},
+                        F(RPC_U64, read_reply.index), F(RPC_U64, read_reply.term)},
     [RPC_FORWARD] = {F(RPC_COMMANDS, forward.commands)},
     [RPC_FORWARD_REPLY] = {F(RPC_U64, forward_reply.proposer), F(RPC_U64, forward_reply.number),
                            F(RPC_STATUS, forward_reply.status)},

@@ -104,6 +104,7 @@ struct rpc_read_reply {
     uint64_t id;
     uint32_t status; /* enum err */
     uint64_t index;  /* if OK: whoever has applied it may answer */
+    uint64_t term;   /* in which the one who answers leads */
 };
 
 struct rpc_forward {

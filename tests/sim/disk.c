@@ -38,7 +38,8 @@ void disks_open(void)
     }
 }
 
-static void disk_clear(struct disk *d)
+/* All that is in it. */
+static void disk_forget(struct disk *d)
 {
     for (unsigned i = 0; i < DISK_FILES_MAX; i++) {
         if (d->dbs[i] != NULL) {
@@ -50,6 +51,12 @@ static void disk_clear(struct disk *d)
         d->marks[i] = NULL;
     }
     d->fresh = true;
+}
+
+static void disk_clear(struct disk *d)
+{
+    disk_forget(d);
+    d->repair = (struct datadir_repair){0};
     d->locked = false;
 }
 
@@ -280,6 +287,39 @@ void datadir_drop_states(const struct datadir *dir, uint64_t current)
         }
     }
     free(kept);
+}
+
+enum err
+datadir_get_repair(const struct datadir *dir, struct datadir_repair *ret_repair, struct reason *why)
+{
+    (void)why;
+    *ret_repair = disks[dir->lock_fd].repair;
+    return OK;
+}
+
+enum err datadir_set_repair(const struct datadir *dir,
+                            const struct datadir_repair *repair,
+                            struct reason *why)
+{
+    struct disk *d = &disks[dir->lock_fd];
+    (void)why;
+    disk_wait_for(d, true);
+    d->repair = *repair;
+    return OK;
+}
+
+enum err datadir_set_aside(const struct datadir *dir, struct reason *why)
+{
+    struct disk *d = &disks[dir->lock_fd];
+    (void)why;
+    disk_wait_for(d, true);
+    disk_forget(d);
+    return OK;
+}
+
+void datadir_drop_damaged(const struct datadir *dir)
+{
+    (void)dir;
 }
 
 enum err datadir_sync(const char *path, struct reason *why)

@@ -8,6 +8,7 @@
 #ifndef TESTS_SIM_DISK_H
 #define TESTS_SIM_DISK_H
 
+#include "store/datadir.h"
 #include "store/rocks.h"
 #include "tests/sim/map.h"
 #include "tests/sim/world.h"
@@ -57,6 +58,7 @@ struct disk {
     uint64_t syncs;
     uint64_t lost; /* versions that crashes took */
     uint64_t flips;
+    struct datadir_repair repair;
 };
 
 /* All of them; [1] is server 1's. */

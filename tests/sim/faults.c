@@ -3,6 +3,7 @@
 #include "core/base/limit.h"
 #include "tests/sim/check.h"
 #include "tests/sim/cluster.h"
+#include "tests/sim/disk.h"
 #include "tests/sim/server.h"
 #include "tests/sim/wire.h"
 #include "tests/sim/world.h"
@@ -137,7 +138,7 @@ bool plan_draw(struct plan *ret_plan, unsigned size, const char *only, enum mood
         .slow_disk = plan_some(30),
         .full_disk = plan_some(15),
         .failing_disk = plan_some(10),
-        .flips = plan_some(5),
+        .flips = plan_some(15),
         .clock = plan_some(40),
         .lag = plan_some(30),
         .cuts = plan_some(70),
@@ -158,7 +159,7 @@ bool plan_draw(struct plan *ret_plan, unsigned size, const char *only, enum mood
     }
     p.mood = mood != MOOD_ANY ? mood : only != NULL ? MOOD_MIXED : mood_draw();
     plan_mood(&p);
-    /* A damaged disk takes a server away for good: then nobody else may go. */
+    /* Who is repaired gives its vote back and gets it again: nobody else's may change meanwhile. */
     p.changes = p.changes && !p.flips && p.servers > 1;
     if (p.servers > 2 && !p.changes && !p.flips && plan_some(30)) {
         p.absent = (unsigned)dice_between(1, p.servers);
@@ -212,6 +213,15 @@ static void fault_end_process(struct server *s, bool power)
     fault_restart_later(s);
 }
 
+/* Its data came whole from the others, or the bit did not matter. */
+static void fault_look(struct server *s)
+{
+    if (s->damaged && s->serving && disks[s->number].repair.phase == REPAIR_NONE) {
+        world_tell(&s->process, "is whole again");
+        s->damaged = false;
+    }
+}
+
 /* Only so many that a majority stays whole, and only of a cluster that is wholly founded: until
  * then all are needed. */
 static bool fault_may_damage(const struct server *s)
@@ -221,6 +231,7 @@ static bool fault_may_damage(const struct server *s)
         if (!servers[i].joined) {
             return false;
         }
+        fault_look(&servers[i]);
         others += servers[i].damaged && &servers[i] != s;
     }
     return others + 1 <= (faults.plan.servers - 1) / 2;
@@ -468,7 +479,7 @@ static void fault_next(void *ctx)
     if (fault_wanted(f)) {
         fault_strike(f, s);
     }
-    if (!s->process.alive && !s->lost && !disks[s->number].full && s->process.died[0] != '\0') {
+    if (!s->process.alive && !disks[s->number].full && s->process.died[0] != '\0') {
         fault_restart_later(s);
     }
     world_at(world.now_us + dice_skewed(1000, faults.plan.gap_us), fault_next, NULL);

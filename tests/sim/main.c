@@ -46,6 +46,7 @@ static const struct {
     uint64_t seed;
 } HINTS[SEEDED_COUNT] = {
     [SEEDED_VOTE_NOT_SYNCED] = {MOOD_ANY, 1000},
+    [SEEDED_REPAIR_AT_ONCE] = {MOOD_ANY, 545},
     [SEEDED_NO_G1] = {MOOD_LATE, 0},
     [SEEDED_NO_G6] = {MOOD_CHURN, 0},
     [SEEDED_NO_G8] = {MOOD_CALM, 0},

@@ -118,6 +118,14 @@ void rocks_close(struct rocks *r)
     free(r);
 }
 
+/* What is damaged here is the log, which looks for itself. */
+enum err rocks_verify(struct rocks *r, struct reason *why)
+{
+    (void)r;
+    (void)why;
+    return OK;
+}
+
 enum err rocks_flush(struct rocks *r, struct reason *why)
 {
     struct sim_db *db = r->db;

@@ -9,6 +9,7 @@
 #define rocks_open               sim_rocks_open
 #define rocks_close              sim_rocks_close
 #define rocks_flush              sim_rocks_flush
+#define rocks_verify             sim_rocks_verify
 #define rocks_size               sim_rocks_size
 #define rocks_memory             sim_rocks_memory
 #define rocks_batch_new          sim_rocks_batch_new

@@ -44,6 +44,7 @@ static void schedule_begin(const struct plan *plan)
         disks[i].total = plan->disk_total;
         disks[i].writeback = plan->writeback;
         s->options.start = plan->servers > 1 ? STORE_WAIT : STORE_ALONE;
+        s->options.repair = plan->servers > 1;
         if (i <= plan->servers) {
             s->used = true;
             server_start(s);
@@ -71,14 +72,14 @@ static const struct server *schedule_behind(uint64_t *ret_applied)
     for (unsigned i = 1; i <= SERVERS_MAX; i++) {
         struct server *s = &servers[i];
         struct store_facts facts = {0};
-        if (!s->used || !s->added || s->removed || s->lost) {
+        if (!s->used || !s->added || s->removed) {
             continue;
         }
         if (s->serving) {
             store_facts_get(s->store, &facts);
         }
         *ret_applied = facts.applied_index;
-        if (!s->serving || facts.applied_index < last) {
+        if (!s->serving || facts.applied_index < last || disks[i].repair.phase != REPAIR_NONE) {
             return s;
         }
     }

@@ -24,7 +24,7 @@ static void server_on_changes(struct store_reader *r, struct change_batch *b)
     check_published(r->ctx, b);
 }
 
-/* The store would not open: right when its disk was spoilt, a failure otherwise. */
+/* The store would not open: right when its disk is full, a failure otherwise. */
 static void server_refused(struct server *s, enum err e, const struct reason *why)
 {
     world_tell(&s->process, "does not start: %s: %s", err_name(e), why->text);
@@ -32,10 +32,7 @@ static void server_refused(struct server *s, enum err e, const struct reason *wh
     if (e == ERR_NO_SPACE) {
         return;
     }
-    if (!s->damaged) {
-        world_violate("server %u does not start: %s", s->number, why->text);
-    }
-    s->lost = true;
+    world_violate("server %u does not start: %s", s->number, why->text);
 }
 
 static void server_main(void *arg)
@@ -114,7 +111,7 @@ void servers_prepare(void)
 
 void server_start(struct server *s)
 {
-    if (s->process.alive || s->removed || s->lost) {
+    if (s->process.alive || s->removed) {
         return;
     }
     world_tell(&s->process, "starts");

@@ -26,8 +26,7 @@ struct server {
     bool removed;  /* for good */
     bool serving;  /* open: clients are answered */
     bool may_fail; /* its disk was made to fail: it may give up */
-    bool damaged;  /* its disk was made to lie: it may refuse to start */
-    bool lost;     /* refused to start for that reason: an operator has to come */
+    bool damaged;  /* its disk was made to lie, and it is not known to be whole again */
     bool power;    /* how it ends next: by loss of power */
     bool stopping;
     struct fiber *main;

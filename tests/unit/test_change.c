@@ -187,7 +187,7 @@ Test(schema, rows_come_back_and_damaged_ones_are_corrupt)
     for (size_t len = 0; len < data.len - row.value.len; len++) {
         cr_assert_eq(schema_row_decode((struct bytes){data.ptr, len}, &back), ERR_CORRUPT);
     }
-    data.ptr[0] = 3;
+    data.ptr[0] = 4;
     cr_assert_eq(schema_row_decode(buf_view(&data), &back), ERR_CORRUPT);
     buf_close(&data);
 }

@@ -92,7 +92,7 @@ static struct rpc_message random_message(enum rpc_type type)
     if (type == RPC_READ) {
         m.read = (struct rpc_read){dice(), coin()};
     } else if (type == RPC_READ_REPLY) {
-        m.read_reply = (struct rpc_read_reply){dice(), dice() % 5, dice()};
+        m.read_reply = (struct rpc_read_reply){dice(), dice() % 5, dice(), dice()};
     } else if (type == RPC_FORWARD) {
         uint32_t count = some_entries(true);
         m.forward = (struct rpc_forward){entries, count};
