@@ -114,6 +114,7 @@ kind_swim() {
 kind_contract() {
     need_build build-asan herald || return
     scripts 'tests/process/kv_contract.py tests/process/snapshot.py tests/process/wakeup_matrix.py
+        tests/process/dns.py
         tests/cluster/doors.py' build-asan 300
 }
 
@@ -301,7 +302,8 @@ packages_of() {
     tidy) echo git python3 clang clang-format clang-tidy libclang-rt-dev libcriterion-dev ;;
     unit | tsan) echo python3 libcriterion-dev ;;
     fuzz) echo clang libclang-rt-dev libcriterion-dev ;;
-    contract | stream | bad-input | kill | recovery) echo python3 ;;
+    contract) echo python3 bind9-dnsutils ;;
+    stream | bad-input | kill | recovery) echo python3 ;;
     cluster) echo python3 iproute2 nftables e2fsprogs mount faketime ;;
     suite) echo python3 golang-go ;;
     interop)
