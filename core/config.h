@@ -124,6 +124,9 @@ struct config {
     size_t header_count;
     uint64_t http_max_conns_per_client;
     uint64_t kv_max_value_size;
+    uint64_t txn_max_req_len;
+    uint64_t txn_ops_max; /* herald.txn_ops_max */
+    uint64_t session_ttl_min_ms;
     uint64_t default_query_time_ms;
     uint64_t max_query_time_ms;
     uint64_t prometheus_retention_ms; /* 0: the Prometheus form is off, as in Consul */

@@ -18,14 +18,11 @@
  * for beginning of object key string`. */
 enum err decode_json(struct bytes text, json_t **ret_json, struct reason *why) ERR_MUST_USE;
 
-/* The first thing wrong with a JSON text, in Go's words, for answers that quote it. */
-void decode_json_why(struct bytes text, struct reason *why);
-
 struct decode;
 struct decode_type;
 
 enum decode_kind {
-    DECODE_TEXT,     /* struct bytes; NULL-terminated behind its length */
+    DECODE_TEXT,     /* struct bytes, a NUL behind it */
     DECODE_BOOL,     /* bool */
     DECODE_NUMBER,   /* uint32_t */
     DECODE_INDEX,    /* uint64_t */
@@ -44,7 +41,7 @@ struct decode_field {
     size_t offset; /* into the structure */
     size_t max;    /* bytes of a text, bytes of a list, greatest number */
     const struct decode_type *type;
-    enum err (*call)(struct decode *d, const json_t *value, void *field);
+    enum err (*call)(struct decode *d, json_t *value, void *field);
 };
 
 struct decode_type {
@@ -56,7 +53,7 @@ struct decode_type {
 
 /* `ret` is what the fields' offsets count from; what the JSON does not name stays as it is. */
 enum err decode_value(struct arena *a,
-                      const json_t *json,
+                      json_t *json,
                       const struct decode_type *type,
                       void *ret,
                       struct reason *why) ERR_MUST_USE;
@@ -70,9 +67,7 @@ enum err decode_mismatch(struct decode *d, const json_t *value, const char *expe
 enum err decode_fail(struct decode *d, enum err e, const char *format, ...) ERR_MUST_USE
     __attribute__((format(printf, 3, 4)));
 /* A structure inside, as DECODE_OBJECT. */
-enum err decode_inside(struct decode *d,
-                       const json_t *value,
-                       const struct decode_type *type,
-                       void *ret) ERR_MUST_USE;
+enum err decode_inside(struct decode *d, json_t *json, const struct decode_type *type, void *ret)
+    ERR_MUST_USE;
 
 #endif

@@ -29,7 +29,7 @@ struct registration {
     bool skip_node_update;
     bool has_service;
     struct service_row service;
-    struct check_row *checks; /* Check, then Checks */
+    struct check_row *checks; /* Checks, then Check */
     size_t check_count;
 };
 
@@ -41,11 +41,11 @@ struct deregistration {
 };
 
 enum err registration_decode(struct arena *a,
-                             const json_t *json,
+                             json_t *json,
                              struct registration *ret_registration,
                              struct reason *why) ERR_MUST_USE;
 enum err deregistration_decode(struct arena *a,
-                               const json_t *json,
+                               json_t *json,
                                struct deregistration *ret_deregistration,
                                struct reason *why) ERR_MUST_USE;
 
@@ -53,15 +53,15 @@ enum err deregistration_decode(struct arena *a,
  * Definition is kept as JSON in Consul's order, its `type` is made from it where none was given,
  * its `status` is 0 where none was. */
 enum err registration_node(struct arena *a,
-                           const json_t *json,
+                           json_t *json,
                            struct registration_node *ret_node,
                            struct reason *why) ERR_MUST_USE;
 enum err registration_service(struct arena *a,
-                              const json_t *json,
+                              json_t *json,
                               struct service_row *ret_service,
                               struct reason *why) ERR_MUST_USE;
 enum err registration_check(struct arena *a,
-                            const json_t *json,
+                            json_t *json,
                             struct check_row *ret_check,
                             struct reason *why) ERR_MUST_USE;
 

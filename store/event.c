@@ -58,6 +58,7 @@ enum err event_fire(struct apply *a, const struct command_rows *cmd)
                                      .op = CHANGE_SET,
                                      .key = row.name,
                                      .value = buf_view(&encoded)});
+    buf_put(&a->detail, buf_view(&encoded));
     buf_close(&encoded);
     return OK;
 }

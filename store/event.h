@@ -12,6 +12,7 @@
 #include "store/apply.h"
 #include "store/command.h"
 
+/* The detail is the encoded row. */
 enum err event_fire(struct apply *a, const struct command_rows *cmd) ERR_MUST_USE;
 /* Those of nodes that are not there are left out. */
 enum err coordinates_set(struct apply *a, const struct command_rows *cmd) ERR_MUST_USE;

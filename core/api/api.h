@@ -36,6 +36,8 @@ struct read_options {
     uint64_t index;
     uint64_t wait_ms; /* default, cap and jitter included */
     bool pretty;
+    bool catalog; /* the answer says how consistent it is (X-Consul-Effective-Consistency) */
+    bool cached;  /* ?cached where Consul has a cache: X-Cache, Age */
 };
 
 /* False: something was malformed, and the request has been answered. */

@@ -100,10 +100,24 @@ static bool kv_conflicting(struct request *r, const char *const *names, size_t c
     return true;
 }
 
-/* Sessions do not exist yet, so no session can hold or take a lock: the answers are those of
- * Consul for a session that it does not know. True: it has been answered. */
-static bool kv_lock(struct request *r)
+/* A lock's condition did not hold: an unknown session is an error, all else is false. */
+static void kv_locked(struct request *r, const struct proposal *p)
 {
+    if (p->status != OK && bytes_begins(p->detail, BYTES("invalid session"))) {
+        reply_text(r, 500, "%.*s", BYTES_FORMAT(p->detail));
+        return;
+    }
+    if (p->status == OK) {
+        /* What a store that is written under this lock compares (store/kv.h). */
+        reply_header(r, "X-Herald-Fence", "%llu", (unsigned long long)p->index);
+    }
+    reply_bytes(r, 200, "application/json", p->status == OK ? BYTES("true") : BYTES("false"));
+}
+
+/* `?acquire=` and `?release=`. True: it is answered, or will be. */
+static bool kv_lock_put(struct request *r, const struct command_kv_set *set)
+{
+    struct command c = {.type = COMMAND_KV_LOCK};
     struct bytes session;
     bool release = request_arg(r, "release", &session);
     if (!release && !request_arg(r, "acquire", &session)) {
@@ -111,14 +125,38 @@ static bool kv_lock(struct request *r)
     }
     if (session.len == 0) {
         reply_text(r, 500, "missing session");
-    } else if (release) {
+    } else if (session.len != UUID_TEXT_LEN - 1 && release) {
+        /* No session has such an id, so none of that id holds a key. */
         reply_bytes(r, 200, "application/json", BYTES("false"));
     } else if (session.len != UUID_TEXT_LEN - 1) {
         reply_text(r, 500, "failed session lookup: index error: UUID must be 36 characters");
     } else {
-        reply_text(r, 500, "invalid session \"%.*s\"", BYTES_FORMAT(session));
+        c.kv_lock.key = set->key;
+        c.kv_lock.value = set->value;
+        c.kv_lock.flags = set->flags;
+        c.kv_lock.session = session;
+        c.kv_lock.acquire = !release;
+        api_propose_then(r, &c, kv_locked);
     }
     return true;
+}
+
+/* `?ttl=`, Herald's own: the key goes that long after its last write. 0: none was given. False: no
+ * such time, which has been answered. */
+static bool kv_ttl(struct request *r, uint64_t *ret_ms)
+{
+    struct bytes text;
+    *ret_ms = 0;
+    if (!request_arg(r, "ttl", &text)) {
+        return true;
+    }
+    if (duration_parse(text, ret_ms) == OK && *ret_ms >= KEY_TTL_MIN_MS &&
+        *ret_ms <= KEY_TTL_MAX_MS) {
+        return true;
+    }
+    reply_text(r, 400, "Invalid ttl \"%.*s\": expected a duration between %us and %uh",
+               BYTES_FORMAT(text), KEY_TTL_MIN_MS / 1000, (unsigned)(KEY_TTL_MAX_MS / 3600000));
+    return false;
 }
 
 /* True: the key cannot be written, and that has been answered. */
@@ -138,10 +176,13 @@ static bool kv_bad_key(struct request *r)
 static void kv_put(struct request *r)
 {
     static const char *const exclusive[] = {"cas", "acquire", "release"};
+    static const char *const timeless[] = {"ttl", "acquire", "release"};
     struct read_options options;
     struct command c = {.type = COMMAND_KV_SET};
     bool flags_given = false;
+    uint64_t ttl_ms = 0;
     if (!api_read_options(r, &options) || kv_bad_key(r) || kv_conflicting(r, exclusive, 3) ||
+        kv_conflicting(r, timeless, 3) || !kv_ttl(r, &ttl_ms) ||
         !kv_number(r, "flags", &flags_given, &c.kv_set.flags) ||
         !kv_number(r, "cas", &c.kv_set.check, &c.kv_set.index)) {
         return;
@@ -153,11 +194,17 @@ static void kv_put(struct request *r)
                    r->body.len, (unsigned long long)api_of(r)->config->kv_max_value_size);
         return;
     }
-    if (kv_lock(r)) {
-        return;
-    }
     c.kv_set.key = r->rest;
     c.kv_set.value = r->body;
+    if (kv_lock_put(r, &c.kv_set)) {
+        return;
+    }
+    if (ttl_ms > 0) {
+        const struct command_kv_set set = c.kv_set;
+        c.type = COMMAND_KV_SET_TTL;
+        c.kv_set_ttl.set = set;
+        c.kv_set_ttl.ttl_ms = ttl_ms;
+    }
     api_propose(r, &c);
 }
 

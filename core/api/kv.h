@@ -18,6 +18,9 @@ enum kv_form {
 /* The bytes of a watch query's variant: form, pretty, separator. */
 struct bytes kv_variant(struct arena *a, enum kv_form form, bool pretty, struct bytes separator);
 
+/* A row as an object; order and names of the members are Consul's. */
+enum err kv_row_json(struct buf *out, const struct kv_row *row) ERR_MUST_USE;
+
 /* struct watch_query's `evaluate` for a key, and for a prefix. */
 enum err kv_evaluate_key(struct view *v,
                          struct bytes key,

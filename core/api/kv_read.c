@@ -28,8 +28,7 @@ struct bytes kv_variant(struct arena *a, enum kv_form form, bool pretty, struct 
 /* What a row takes at most besides its key and value: names, five numbers, a session, commas. */
 #define KV_ROW_FRAME 320
 
-/* Order and names of the members are Consul's. */
-static enum err kv_row_json(struct buf *out, const struct kv_row *row)
+enum err kv_row_json(struct buf *out, const struct kv_row *row)
 {
     /* Six characters are the longest a byte of a key can become. Room is made once for the row. */
     enum err e = buf_reserve(out, KV_ROW_FRAME + row->key.len * 6 + row->value.len / 3 * 4 + 4);

@@ -134,13 +134,32 @@ void api_meta_headers(struct request *r, uint64_t index)
     reply_header_lines(r, (struct bytes){.ptr = lines, .len = len});
 }
 
-static void read_reply(struct request *r, enum err status, const struct watch_answer *answer)
+/* What the endpoints of the fleet say besides. There is no cache that could be older than the
+ * state: whoever asks for one gets what a miss would bring. */
+static void read_fleet_headers(struct request *r, const struct read_options *o)
+{
+    if (o->catalog) {
+        reply_header_lines(
+            r, o->mode == READ_CONSISTENT ? BYTES("X-Consul-Effective-Consistency: consistent\r\n")
+               : o->mode == READ_STALE    ? BYTES("X-Consul-Effective-Consistency: stale\r\n")
+                                          : BYTES("X-Consul-Effective-Consistency: leader\r\n"));
+    }
+    if (o->cached) {
+        reply_header_lines(r, BYTES("X-Cache: MISS\r\nAge: 0\r\n"));
+    }
+}
+
+static void read_reply(struct request *r,
+                       const struct read_options *o,
+                       enum err status,
+                       const struct watch_answer *answer)
 {
     if (status != OK) {
         reply_err(r, status);
         return;
     }
     api_meta_headers(r, answer->index);
+    read_fleet_headers(r, o);
     if (answer->sandboxed) {
         /* A value is a stranger's text: no browser may run it. */
         reply_header(r, "Content-Security-Policy", "sandbox");
@@ -149,11 +168,12 @@ static void read_reply(struct request *r, enum err status, const struct watch_an
     reply_shared(r, answer->status, answer->content_type, answer->body);
 }
 
-static void read_evaluate(struct request *r, const struct watch_query *q)
+static void
+read_evaluate(struct request *r, const struct watch_query *q, const struct read_options *o)
 {
     struct watch_answer answer = {0};
     enum err e = q->evaluate(store_reader_view(api_of(r)->reader), q->target, q->variant, &answer);
-    read_reply(r, e, &answer);
+    read_reply(r, o, e, &answer);
     shared_unref(answer.body);
 }
 
@@ -218,7 +238,7 @@ static void asking_done(struct store_read *read)
         } else if (a->ready != NULL) {
             read_ready(r, a->ready);
         } else if (a->behind || !a->options.blocking) {
-            read_evaluate(r, &a->query);
+            read_evaluate(r, &a->query, &a->options);
         } else {
             read_wait(r, &a->query, &a->options);
         }
@@ -293,7 +313,7 @@ static void parked_done(struct watch *w, enum err status, const struct watch_ans
     r->cancelled = NULL;
     r->ctx = NULL;
     if (status != OK || !parked_is_behind(p, answer)) {
-        read_reply(r, status, answer);
+        read_reply(r, &p->options, status, answer);
         free(p);
         return;
     }
@@ -347,7 +367,7 @@ void api_answer_query(struct request *r,
     } else if (options->blocking) {
         read_wait(r, q, options);
     } else {
-        read_evaluate(r, q);
+        read_evaluate(r, q, options);
     }
 }
 

@@ -1,5 +1,6 @@
 /* /v1/session: sessions of nodes, which hold keys (contracts/consul.md, section 6). */
 #include "core/api/cluster.h"
+#include "core/api/rights.h"
 #include "core/api/rows.h"
 #include "core/base/limit.h"
 #include "core/base/text.h"
@@ -17,8 +18,9 @@
 
 static enum err session_row(struct rows *rows, const struct session_row *row)
 {
-    enum err e = rows_next(rows);
-    return e == OK ? row_json_session(&rows->text, row) : e;
+    enum err e = rights_see(ACL_SESSION, row->node) ? rows_next(rows) : ERR_DENIED;
+    e = e == OK ? row_json_session(&rows->text, row) : e;
+    return e == ERR_DENIED ? OK : e;
 }
 
 /* `target`: FLEET_INDEX_SESSION and the id. */
@@ -129,7 +131,7 @@ struct session_body {
     struct bytes service_checks;
 };
 
-static enum err body_lock_delay(struct decode *d, const json_t *value, void *field)
+static enum err body_lock_delay(struct decode *d, json_t *value, void *field)
 {
     uint64_t *ms = field;
     if (json_is_string(value)) {
@@ -148,7 +150,7 @@ static enum err body_lock_delay(struct decode *d, const json_t *value, void *fie
 }
 
 /* [{"ID": "a"}, ...] as the ids alone. */
-static enum err body_service_checks(struct decode *d, const json_t *value, void *field)
+static enum err body_service_checks(struct decode *d, json_t *value, void *field)
 {
     struct bytes *texts = field;
     struct buf ids;
@@ -327,7 +329,8 @@ void api_session_create(struct request *r)
         reply_text(r, 500, "Must provide Node");
         return;
     }
-    if (!session_behavior(r, b.behavior, &row.behavior) || !session_ttl(r, b.ttl, &row.ttl_ms)) {
+    if (!session_behavior(r, b.behavior, &row.behavior) || !session_ttl(r, b.ttl, &row.ttl_ms) ||
+        !api_may(r, ACL_SESSION, b.node, ACL_WRITE)) {
         return;
     }
     buf_init(&checks, ROW_LIST_MAX);
@@ -349,6 +352,17 @@ void api_session_create(struct request *r)
 /* --- destroy and renew --------------------------------------------------------------------------
  */
 
+/* Whether this request may write the session that its path names: its node decides. */
+static bool session_may(struct request *r)
+{
+    struct view_pin pin = {0};
+    struct session_row row = {0};
+    enum err e = view_session(store_reader_view(api_of(r)->reader), r->rest, &pin, &row);
+    bool may = api_may(r, ACL_SESSION, e == OK ? row.node : (struct bytes){0}, ACL_WRITE);
+    view_pin_close(&pin);
+    return may;
+}
+
 static void session_destroyed(struct request *r, const struct proposal *p)
 {
     (void)p;
@@ -359,7 +373,7 @@ void api_session_destroy(struct request *r)
 {
     struct read_options options;
     struct command c = {.type = COMMAND_SESSION_DESTROY, .session.id = r->rest};
-    if (api_read_options(r, &options) && session_named(r)) {
+    if (api_read_options(r, &options) && session_named(r) && session_may(r)) {
         api_propose_then(r, &c, session_destroyed);
     }
 }
@@ -389,7 +403,7 @@ void api_session_renew(struct request *r)
 {
     struct read_options options;
     struct command c = {.type = COMMAND_SESSION_RENEW, .session.id = r->rest};
-    if (api_read_options(r, &options) && session_named(r)) {
+    if (api_read_options(r, &options) && session_named(r) && session_may(r)) {
         api_propose_then(r, &c, session_renewed);
     }
 }

@@ -150,9 +150,25 @@
 /* How long clients may take to finish what they do when the server ends. */
 #define SHUTDOWN_DEFAULT_MS 5000U
 
+/* --- expressions ---------------------------------------------------------------------------- */
+
+/* A pattern (core/base/pattern.h) and the machine it becomes: with a text of 64 KiB at most 32
+ * million steps. */
+#define PATTERN_TEXT_MAX   1024U
+#define PATTERN_STEPS_MAX  512U
+#define PATTERN_RANGES_MAX 1024U
+#define PATTERN_DEPTH_MAX  32U
+#define PATTERN_REPEAT_MAX 1000U
+/* A filter (core/api/bexpr.h). */
+#define BEXPR_TEXT_MAX     8192U
+#define BEXPR_TESTS_MAX    64U
+#define BEXPR_DEPTH_MAX    64U
+
 /* --- JSON ----------------------------------------------------------------------------------- */
 
-#define JSON_DEPTH_MAX 64U
+#define JSON_DEPTH_MAX     64U
+/* Of a text that is looked at for what is wrong with it; jansson itself stops at 2048. */
+#define JSON_WHY_DEPTH_MAX 2048U
 
 #include "core/base/limit_agent.h"
 #include "core/base/limit_cluster.h"

@@ -16,10 +16,13 @@
 #define META_PAIRS_MAX        64U
 #define META_NAME_MAX         128U
 #define META_VALUE_MAX        512U
-#define SESSION_ID_MAX        64U    /* a UUID has 36 */
-#define EVENT_PAYLOAD_MAX     512U   /* before encoding, as Consul; the answer names it */
-#define EVENTS_KEPT           256U   /* for /v1/event/list; the change stream keeps all */
+#define SESSION_ID_MAX        64U  /* a UUID has 36 */
+#define EVENT_PAYLOAD_MAX     512U /* before encoding, as Consul; the answer names it */
+#define EVENTS_KEPT           256U /* for /v1/event/list; the change stream keeps all */
+/* An answer about the fleet. */
+#define FLEET_ANSWER_MAX      MIB(512)
 #define TXN_OPS_MAX           4096U  /* Consul takes 64, newer ones 128 */
+#define TXN_REQUEST_MAX       MIB(1) /* bytes of JSON; twice what Consul takes */
 #define TXN_RESULT_MAX        MIB(4) /* what the reads of one transaction may bring back */
 /* Of all changes of one command, and of the checks in one of them: those past the first are shown
  * without their texts, those past both not at all. */

@@ -6,6 +6,59 @@ X("/v1/kv/",
   ROUTE_ACL_KEY,
   ROUTE_REPLICATED,
   api_kv)
+X("/v1/txn", ROUTE_EXACT, METHOD_PUT, ROUTE_ACL_SELF, ROUTE_REPLICATED, api_txn)
+X("/v1/session/create", ROUTE_EXACT, METHOD_PUT, ROUTE_ACL_SELF, ROUTE_REPLICATED, api_session_create)
+X("/v1/session/destroy/",
+  ROUTE_PREFIX,
+  METHOD_PUT,
+  ROUTE_ACL_SELF,
+  ROUTE_REPLICATED,
+  api_session_destroy)
+X("/v1/session/renew/",
+  ROUTE_PREFIX,
+  METHOD_PUT,
+  ROUTE_ACL_SELF,
+  ROUTE_REPLICATED,
+  api_session_renew)
+X("/v1/session/info/",
+  ROUTE_PREFIX,
+  METHOD_GET,
+  ROUTE_ACL_FILTER,
+  ROUTE_REPLICATED,
+  api_session_info)
+X("/v1/session/node/",
+  ROUTE_PREFIX,
+  METHOD_GET,
+  ROUTE_ACL_FILTER,
+  ROUTE_REPLICATED,
+  api_session_node)
+X("/v1/session/list", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_FILTER, ROUTE_REPLICATED, api_session_list)
+X("/v1/event/fire/", ROUTE_PREFIX, METHOD_PUT, ROUTE_ACL_EVENT, ROUTE_REPLICATED, api_event_fire)
+X("/v1/event/list", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_FILTER, ROUTE_REPLICATED, api_event_list)
+X("/v1/coordinate/nodes",
+  ROUTE_EXACT,
+  METHOD_GET,
+  ROUTE_ACL_FILTER,
+  ROUTE_REPLICATED,
+  api_coordinate_nodes)
+X("/v1/coordinate/node/",
+  ROUTE_PREFIX,
+  METHOD_GET,
+  ROUTE_ACL_FILTER,
+  ROUTE_REPLICATED,
+  api_coordinate_node)
+X("/v1/coordinate/datacenters",
+  ROUTE_EXACT,
+  METHOD_GET,
+  ROUTE_ACL_FILTER,
+  ROUTE_REPLICATED,
+  api_coordinate_datacenters)
+X("/v1/coordinate/update",
+  ROUTE_EXACT,
+  METHOD_PUT,
+  ROUTE_ACL_SELF,
+  ROUTE_REPLICATED,
+  api_coordinate_update)
 X("/v1/status/leader", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_NONE, ROUTE_LOCAL, api_status_leader)
 X("/v1/status/peers", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_NONE, ROUTE_LOCAL, api_status_peers)
 X("/v1/agent/self", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_AGENT, ROUTE_LOCAL, api_agent_self)
@@ -69,6 +122,103 @@ X("/v1/catalog/datacenters",
   ROUTE_ACL_NONE,
   ROUTE_LOCAL,
   api_catalog_datacenters)
+X("/v1/catalog/nodes",
+  ROUTE_EXACT,
+  METHOD_GET,
+  ROUTE_ACL_FILTER,
+  ROUTE_REPLICATED,
+  api_catalog_nodes)
+X("/v1/catalog/services",
+  ROUTE_EXACT,
+  METHOD_GET,
+  ROUTE_ACL_FILTER,
+  ROUTE_REPLICATED,
+  api_catalog_services)
+X("/v1/catalog/service/",
+  ROUTE_PREFIX,
+  METHOD_GET,
+  ROUTE_ACL_FILTER,
+  ROUTE_REPLICATED,
+  api_catalog_service)
+X("/v1/catalog/connect/",
+  ROUTE_PREFIX,
+  METHOD_GET,
+  ROUTE_ACL_FILTER,
+  ROUTE_REPLICATED,
+  api_catalog_connect)
+X("/v1/catalog/node/",
+  ROUTE_PREFIX,
+  METHOD_GET,
+  ROUTE_ACL_FILTER,
+  ROUTE_REPLICATED,
+  api_catalog_node)
+X("/v1/catalog/node-services/",
+  ROUTE_PREFIX,
+  METHOD_GET,
+  ROUTE_ACL_FILTER,
+  ROUTE_REPLICATED,
+  api_catalog_node_services)
+X("/v1/health/node/", ROUTE_PREFIX, METHOD_GET, ROUTE_ACL_FILTER, ROUTE_REPLICATED, api_health_node)
+X("/v1/health/checks/",
+  ROUTE_PREFIX,
+  METHOD_GET,
+  ROUTE_ACL_FILTER,
+  ROUTE_REPLICATED,
+  api_health_checks)
+X("/v1/health/service/",
+  ROUTE_PREFIX,
+  METHOD_GET,
+  ROUTE_ACL_FILTER,
+  ROUTE_REPLICATED,
+  api_health_service)
+X("/v1/health/connect/",
+  ROUTE_PREFIX,
+  METHOD_GET,
+  ROUTE_ACL_FILTER,
+  ROUTE_REPLICATED,
+  api_health_connect)
+X("/v1/health/ingress/",
+  ROUTE_PREFIX,
+  METHOD_GET,
+  ROUTE_ACL_FILTER,
+  ROUTE_REPLICATED,
+  api_health_ingress)
+X("/v1/health/state/",
+  ROUTE_PREFIX,
+  METHOD_GET,
+  ROUTE_ACL_FILTER,
+  ROUTE_REPLICATED,
+  api_health_state)
+X("/v1/internal/ui/nodes",
+  ROUTE_EXACT,
+  METHOD_GET,
+  ROUTE_ACL_FILTER,
+  ROUTE_REPLICATED,
+  api_ui_nodes)
+X("/v1/internal/ui/node/",
+  ROUTE_PREFIX,
+  METHOD_GET,
+  ROUTE_ACL_FILTER,
+  ROUTE_REPLICATED,
+  api_ui_node)
+X("/v1/internal/ui/services",
+  ROUTE_EXACT,
+  METHOD_GET,
+  ROUTE_ACL_FILTER,
+  ROUTE_REPLICATED,
+  api_ui_services)
+X("/v1/catalog/register",
+  ROUTE_EXACT,
+  METHOD_PUT,
+  ROUTE_ACL_FILTER,
+  ROUTE_REPLICATED,
+  api_catalog_register)
+X("/v1/catalog/deregister",
+  ROUTE_EXACT,
+  METHOD_PUT,
+  ROUTE_ACL_FILTER,
+  ROUTE_REPLICATED,
+  api_catalog_deregister)
 X("/v1/snapshot",
   ROUTE_EXACT,
   METHOD_GET | METHOD_PUT,
@@ -161,5 +311,6 @@ X("/v1/acl/binding-rule/",
   api_acl_not_there)
 X("/v1/acl/login", ROUTE_EXACT, METHOD_POST, ROUTE_ACL_NONE, ROUTE_LOCAL, api_acl_not_there)
 X("/v1/acl/logout", ROUTE_EXACT, METHOD_POST, ROUTE_ACL_NONE, ROUTE_LOCAL, api_acl_not_there)
+X("/v1/agent/token/", ROUTE_PREFIX, METHOD_PUT, ROUTE_ACL_AGENT, ROUTE_LOCAL, api_agent_token)
 X("/v1/stream", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_FILTER, ROUTE_REPLICATED, api_stream)
 X("/", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_NONE, ROUTE_LOCAL, api_root)

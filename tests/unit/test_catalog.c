@@ -191,3 +191,18 @@ Test(catalog, skip_node_leaves_the_node_alone)
     cr_assert_eq(wish(&b, w), OK);
     assert_told("node n1\n");
 }
+
+/* The history of a key has no service of the same name. */
+Test(catalog, a_service_called_as_a_key_is_not_in_its_history)
+{
+    cr_assert_eq(bench_set(&b, S("web"), S("1")), OK);
+    cr_assert_eq(wish(&b, (struct wish){.node = "n1", .service = "web"}), OK);
+    struct view *v = bench_view(&b);
+    struct change_scan *scan = change_scan_open_key(v, S("web"));
+    struct change c;
+    cr_assert_eq(change_scan_next(scan, &c), OK);
+    cr_assert_eq(c.topic, CHANGE_KV);
+    cr_assert_eq(change_scan_next(scan, &c), ERR_NOT_FOUND);
+    change_scan_close(scan);
+    view_unref(v);
+}

@@ -1,0 +1,277 @@
+#include "core/api/fleet_read.h"
+#include "core/base/limit.h"
+#include "store/row_json.h"
+
+/* --- instances with their checks -------------------------------------------------------------- */
+
+/* The checks of an instance, its node's first. */
+struct instance {
+    struct buf json; /* as they are shown, commas between them */
+    struct buf rows; /* texts, encoded: only where a filter may ask for them */
+    struct buf row;
+    bool passing; /* all of them */
+    /* The node's part, for all instances on it. */
+    struct buf node;
+    size_t node_json;
+    size_t node_rows;
+    bool node_passing;
+};
+
+static enum err
+instance_check(struct fleet_answer *a, struct instance *i, const struct check_row *row)
+{
+    enum err e = i->json.len > 0 ? buf_append_char(&i->json, ',') : OK;
+    e = e == OK ? row_json_check(&i->json, row) : e;
+    i->passing = i->passing && row->status == CHECK_PASSING;
+    if (e != OK || a->filter == NULL) {
+        return e;
+    }
+    buf_clear(&i->row);
+    e = row_check_encode(&i->row, row);
+    return e == OK ? texts_add(&i->rows, buf_view(&i->row)) : e;
+}
+
+/* Those of one service of the node, or (empty) of the node itself. */
+static enum err instance_scan(struct fleet_answer *a,
+                              struct instance *i,
+                              struct bytes node,
+                              struct bytes service_id)
+{
+    struct fleet_scan *scan = fleet_service_checks(a->view, node, service_id);
+    enum err e = OK;
+    while (e == OK) {
+        struct check_row row;
+        e = fleet_next_check(scan, &row);
+        e = e == OK ? instance_check(a, i, &row) : e;
+    }
+    fleet_scan_close(scan);
+    return e == ERR_NOT_FOUND ? OK : e;
+}
+
+/* Reads the checks of `service`; the node's are kept from one instance to the next on it. */
+static enum err
+instance_checks(struct fleet_answer *a, struct instance *i, const struct service_row *service)
+{
+    enum err e = OK;
+    if (i->node.len > 0 && bytes_equal_nocase(buf_view(&i->node), service->node)) {
+        buf_truncate(&i->json, i->node_json);
+        buf_truncate(&i->rows, i->node_rows);
+        i->passing = i->node_passing;
+    } else {
+        buf_clear(&i->node);
+        buf_clear(&i->json);
+        buf_clear(&i->rows);
+        i->passing = true;
+        e = instance_scan(a, i, service->node, (struct bytes){0});
+        i->node_json = i->json.len;
+        i->node_rows = i->rows.len;
+        i->node_passing = i->passing;
+        e = e == OK ? buf_append(&i->node, service->node) : e;
+    }
+    return e == OK ? instance_scan(a, i, service->node, service->id) : e;
+}
+
+static enum err
+instance_show(struct fleet_answer *a, const struct instance *i, const struct service_row *service)
+{
+    enum err e = fleet_answer_begin(a);
+    e = e == OK ? fleet_answer_put(a, BYTES("{\"Node\":")) : e;
+    e = e == OK ? row_json_node(&a->text, &a->node, a->q.datacenter) : e;
+    e = e == OK ? fleet_answer_put(a, BYTES(",\"Service\":")) : e;
+    e = e == OK ? row_json_service(&a->text, service) : e;
+    e = e == OK ? fleet_answer_put(a, BYTES(",\"Checks\":[")) : e;
+    e = e == OK ? fleet_answer_put(a, buf_view(&i->json)) : e;
+    e = e == OK ? fleet_answer_put(a, BYTES("]}")) : e;
+    return e == OK ? fleet_answer_end(a, service->node) : e;
+}
+
+static enum err
+instance_row(struct fleet_answer *a, struct instance *i, const struct service_row *service)
+{
+    if (!fleet_answer_tags(a, service->tags)) {
+        return OK;
+    }
+    enum err e = fleet_answer_node(a, service->node);
+    if (e != OK) {
+        return e == ERR_NOT_FOUND ? OK : e; /* without its node there is nothing to say of it */
+    }
+    if (!fleet_answer_meta(a)) {
+        return OK;
+    }
+    e = instance_checks(a, i, service);
+    if (e != OK || (a->q.passing && !i->passing)) {
+        return e;
+    }
+    const struct bexpr_row record = {
+        .node = &a->node,
+        .service = service,
+        .checks = buf_view(&i->rows),
+        .datacenter = a->q.datacenter,
+    };
+    return fleet_answer_matches(a, &record) ? instance_show(a, i, service) : OK;
+}
+
+static enum err service_rows(struct fleet_answer *a)
+{
+    struct fleet_scan *scan = fleet_instances(a->view, a->q.name);
+    struct instance i = {0};
+    buf_init(&i.json, FLEET_ANSWER_MAX);
+    buf_init(&i.rows, FLEET_ANSWER_MAX);
+    buf_init(&i.row, FLEET_ANSWER_MAX);
+    buf_init(&i.node, ROW_NAME_MAX);
+    enum err e = fleet_answer_put(a, BYTES("["));
+    while (e == OK) {
+        struct service_row row;
+        e = fleet_next_service(scan, &row);
+        e = e == OK ? instance_row(a, &i, &row) : e;
+    }
+    fleet_scan_close(scan);
+    buf_close(&i.json);
+    buf_close(&i.rows);
+    buf_close(&i.row);
+    buf_close(&i.node);
+    return e == ERR_NOT_FOUND ? fleet_answer_put(a, BYTES("]")) : e;
+}
+
+static const struct fleet_form SERVICE = {
+    .index = FLEET_INDEX_SERVICE,
+    .missing = "Missing service name",
+    .schema = &BEXPR_INSTANCE,
+    .catalog = true,
+    .cacheable = true,
+    .rows = service_rows,
+};
+
+void api_health_service(struct request *r)
+{
+    fleet_ask(r, &SERVICE);
+}
+
+/* --- checks ---------------------------------------------------------------------------------- */
+
+static enum err check_row_json(struct fleet_answer *a, const struct check_row *row)
+{
+    const struct bexpr_row record = {.check = row};
+    if (!fleet_answer_matches(a, &record)) {
+        return OK;
+    }
+    if (a->q.meta.len > 0 && (fleet_answer_node(a, row->node) != OK || !fleet_answer_meta(a))) {
+        return OK;
+    }
+    enum err e = fleet_answer_begin(a);
+    e = e == OK ? row_json_check(&a->text, row) : e;
+    return e == OK ? fleet_answer_end(a, row->node) : e;
+}
+
+/* All that `scan` brings and that have `status` (0: any); it is closed. */
+static enum err
+checks_scan(struct fleet_answer *a, struct fleet_scan *scan, enum check_status status)
+{
+    enum err e = OK;
+    while (e == OK) {
+        struct check_row row;
+        e = fleet_next_check(scan, &row);
+        if (e == OK && (status == 0 || row.status == status)) {
+            e = check_row_json(a, &row);
+        }
+    }
+    fleet_scan_close(scan);
+    return e == ERR_NOT_FOUND ? OK : e;
+}
+
+static enum err node_rows(struct fleet_answer *a)
+{
+    enum err e = fleet_answer_put(a, BYTES("["));
+    e = e == OK ? checks_scan(a, fleet_checks(a->view, a->q.name), 0) : e;
+    return e == OK ? fleet_answer_put(a, BYTES("]")) : e;
+}
+
+static const struct fleet_form NODE = {
+    .index = FLEET_INDEX_NODE,
+    .missing = "Missing node name",
+    .schema = &BEXPR_CHECK,
+    .catalog = true,
+    .rows = node_rows,
+};
+
+void api_health_node(struct request *r)
+{
+    fleet_ask(r, &NODE);
+}
+
+static enum err checks_rows(struct fleet_answer *a)
+{
+    struct fleet_scan *scan = fleet_instances(a->view, a->q.name);
+    enum err e = fleet_answer_put(a, BYTES("["));
+    while (e == OK) {
+        struct service_row row;
+        e = fleet_next_service(scan, &row);
+        e = e == OK ? checks_scan(a, fleet_service_checks(a->view, row.node, row.id), 0) : e;
+    }
+    fleet_scan_close(scan);
+    return e == ERR_NOT_FOUND ? fleet_answer_put(a, BYTES("]")) : e;
+}
+
+static const struct fleet_form CHECKS = {
+    .index = FLEET_INDEX_SERVICE,
+    .missing = "Missing service name",
+    .schema = &BEXPR_CHECK,
+    .catalog = true,
+    .rows = checks_rows,
+};
+
+void api_health_checks(struct request *r)
+{
+    fleet_ask(r, &CHECKS);
+}
+
+static enum err state_rows(struct fleet_answer *a)
+{
+    enum check_status status = 0;
+    bool any = bytes_equal(a->q.name, BYTES("any"));
+    enum err e = fleet_answer_put(a, BYTES("["));
+    /* A state that there is not is one that nothing is in. */
+    if (e == OK && (any || check_status_parse(a->q.name, &status) == OK)) {
+        e = checks_scan(a, fleet_checks(a->view, (struct bytes){0}), status);
+    }
+    return e == OK ? fleet_answer_put(a, BYTES("]")) : e;
+}
+
+static const struct fleet_form STATE = {
+    .index = FLEET_INDEX_CHECKS,
+    .missing = "Missing check state",
+    .schema = &BEXPR_CHECK,
+    .catalog = true,
+    .rows = state_rows,
+};
+
+void api_health_state(struct request *r)
+{
+    fleet_ask(r, &STATE);
+}
+
+/* --- the mesh, which there is not --------------------------------------------------------------
+ */
+
+static enum err nothing_rows(struct fleet_answer *a)
+{
+    return fleet_answer_put(a, BYTES("[]"));
+}
+
+static const struct fleet_form MESH = {
+    .index = FLEET_INDEX_SERVICE,
+    .missing = "Missing service name",
+    .catalog = true,
+    .constant = true,
+    .rows = nothing_rows,
+};
+
+void api_health_connect(struct request *r)
+{
+    fleet_ask(r, &MESH);
+}
+
+void api_health_ingress(struct request *r)
+{
+    fleet_ask(r, &MESH);
+}
