@@ -113,8 +113,8 @@ kind_swim() {
 
 kind_contract() {
     need_build build-asan herald || return
-    scripts 'tests/process/kv_contract.py tests/process/snapshot.py tests/process/wakeup_matrix.py
-        tests/process/dns.py
+    scripts 'tests/process/kv_contract.py tests/process/snapshot.py tests/process/acl.py
+        tests/process/wakeup_matrix.py tests/process/dns.py
         tests/cluster/doors.py' build-asan 300
 }
 
@@ -307,7 +307,7 @@ packages_of() {
     cluster) echo python3 iproute2 nftables e2fsprogs mount faketime ;;
     suite) echo python3 golang-go ;;
     interop)
-        echo python3 chromium
+        echo python3 chromium haproxy
         command -v node >/dev/null || echo nodejs
         command -v npm >/dev/null || echo npm
         ;;

@@ -174,5 +174,6 @@
 #include "core/base/limit_cluster.h"
 #include "core/base/limit_dns.h"
 #include "core/base/limit_fleet.h"
+#include "core/base/limit_rpc.h"
 
 #endif
