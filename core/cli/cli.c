@@ -143,6 +143,12 @@ static int cli_group(const struct cli *cli, const char *group, const char *text,
     return help ? 0 : 1;
 }
 
+int cli_catalog(const struct cli *cli, int argc, char **argv)
+{
+    return cli_group(cli, "catalog", "  What is registered: nodes and services.\n",
+                     argc > 0 ? argv[0] : NULL);
+}
+
 int cli_kv(const struct cli *cli, int argc, char **argv)
 {
     char text[512];
@@ -153,6 +159,24 @@ int cli_kv(const struct cli *cli, int argc, char **argv)
                    "      $ %s kv delete redis/config/connections\n",
                    cli->program, cli->program, cli->program);
     return cli_group(cli, "kv", text, argc > 0 ? argv[0] : NULL);
+}
+
+int cli_acl(const struct cli *cli, int argc, char **argv)
+{
+    return cli_group(cli, "acl", "  Tokens, and the policies that say what they may.\n",
+                     argc > 0 ? argv[0] : NULL);
+}
+
+int cli_acl_token(const struct cli *cli, int argc, char **argv)
+{
+    return cli_group(cli, "acl token", "  Tokens: what a request shows to be let in.\n",
+                     argc > 0 ? argv[0] : NULL);
+}
+
+int cli_acl_policy(const struct cli *cli, int argc, char **argv)
+{
+    return cli_group(cli, "acl policy", "  Policies: rules under a name.\n",
+                     argc > 0 ? argv[0] : NULL);
 }
 
 int cli_sync(const struct cli *cli, int argc, char **argv)

@@ -33,19 +33,19 @@ settings_domain(const char *key, const char *text, struct dns_name *ret_name, st
     return OK;
 }
 
-static enum err settings_rule(struct dns_settings *s, const char *item, struct reason *why)
+static enum err
+settings_rule(struct dns_settings *s, const char *item, const char *ttl, struct reason *why)
 {
-    const char *sign = strchr(item, '=');
     uint64_t ms = 0;
-    if (sign == NULL || s->ttl_rule_count == DNS_TTL_RULES_MAX ||
-        duration_parse(bytes_of(sign + 1), &ms) != OK || ms / 1000 > INT32_MAX) {
+    if (s->ttl_rule_count == DNS_TTL_RULES_MAX || duration_parse(bytes_of(ttl), &ms) != OK ||
+        ms / 1000 > INT32_MAX) {
         reason_set(why,
                    "dns_config.service_ttl: expected names and durations such as \"10s\", at "
-                   "most %u of them, got \"%.100s\"",
-                   DNS_TTL_RULES_MAX, item);
+                   "most %u of them, got \"%.100s\" for \"%.100s\"",
+                   DNS_TTL_RULES_MAX, ttl, item);
         return ERR_INVALID;
     }
-    size_t len = (size_t)(sign - item);
+    size_t len = strlen(item);
     bool prefix = len > 0 && item[len - 1] == '*';
     s->ttl_rules[s->ttl_rule_count++] = (struct dns_ttl_rule){
         .name = lower_copy(item, prefix ? len - 1 : len),
@@ -89,7 +89,7 @@ settings_lists(struct dns_settings *s, const struct config_dns *c, struct reason
 {
     enum err e = OK;
     for (size_t i = 0; i < c->service_ttl.count && e == OK; i++) {
-        e = settings_rule(s, c->service_ttl.items[i], why);
+        e = settings_rule(s, c->service_ttl.names[i], c->service_ttl.values[i], why);
     }
     for (size_t i = 0; i < c->recursors.count && e == OK; i++) {
         if (s->recursor_count == DNS_RECURSORS_MAX ||
