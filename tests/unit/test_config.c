@@ -363,9 +363,9 @@ Test(config, names_to_join_add_up_and_are_checked)
     cr_assert_eq(config->start_join.count, 1);
     cr_assert_eq(config->retry_interval_ms, 5000);
     cr_assert_eq(config->retry_max, 3);
-    bad("{\"retry_join\": [\"provider=aws tag_key=a tag_value=b\"]}",
-        "retry_join: \"provider=aws tag_key=a tag_value=b\" asks a cloud for its machines, which "
-        "this build cannot yet: write addresses or names");
+    bad("{\"retry_join\": [\"provider=gce project_name=a\"]}",
+        "retry_join: provider=gce is not there in this build: aws, dns (host=...) and exec "
+        "(cmd=..., a program that prints addresses) are");
     bad("{\"start_join\": \"a:b\"}",
         "start_join: \"a:b\" is no address: the port is a number from 1 to 65535");
 }
