@@ -114,8 +114,9 @@ kind_swim() {
 
 kind_contract() {
     need_build build-asan herald || return
-    scripts 'tests/process/kv_contract.py tests/process/catalog.py tests/process/snapshot.py
-        tests/process/acl.py tests/process/wakeup_matrix.py tests/process/sessions.py
+    scripts 'tests/process/agent.py tests/process/client.py
+        tests/process/kv_contract.py tests/process/catalog.py tests/process/snapshot.py
+        tests/process/acl.py tests/process/wakeup_matrix.py tests/process/dns.py tests/process/sessions.py
         tests/cluster/doors.py' build-asan 300
 }
 
@@ -313,7 +314,8 @@ packages_of() {
     tidy) echo git python3 clang clang-format clang-tidy libclang-rt-dev libcriterion-dev ;;
     unit | tsan) echo python3 libcriterion-dev ;;
     fuzz) echo clang libclang-rt-dev libcriterion-dev ;;
-    contract | stream | bad-input | kill | recovery) echo python3 ;;
+    contract) echo python3 bind9-dnsutils ;;
+    stream | bad-input | kill | recovery) echo python3 ;;
     cluster) echo python3 iproute2 nftables e2fsprogs mount faketime ;;
     suite) echo python3 golang-go ;;
     interop)
