@@ -112,6 +112,13 @@ static void front_confirm(void *ctx, struct stream_confirm *question)
     store_read(t->server->store, t->loop, &c->read);
 }
 
+static struct acl *front_rights(void *ctx, struct view *v, struct bytes token)
+{
+    struct acl *a = rights_of(v, rights_secret(token));
+    (void)ctx;
+    return a == NULL ? NULL : acl_ref(a);
+}
+
 static void front_drained_on_main(struct mail *m)
 {
     struct front_thread *t = LIST_OWNER(m, struct front_thread, drained_mail);
@@ -168,6 +175,7 @@ static enum err front_thread_open(struct front_thread *t,
         .view = front_view,
         .epoch = front_epoch,
         .confirm = front_confirm,
+        .rights = rights_enabled() ? front_rights : NULL,
         .node_name = config->node_name,
         .datacenter = config->datacenter,
         .heartbeat_ms = config->stream_heartbeat_ms,

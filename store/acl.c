@@ -353,6 +353,34 @@ bool acl_allows_prefix(const struct acl *a,
            rules_allow_below(&a->exact[resource], prefix, folds, access);
 }
 
+static bool
+rules_allow_some(const struct rules *rules, struct bytes prefix, bool folds, enum acl_access access)
+{
+    for (size_t i = 0; i < rules->count; i++) {
+        struct bytes name = rule_name(&rules->items[i]);
+        bool below = name.len >= prefix.len &&
+                     name_compare(bytes_slice(name, 0, prefix.len), prefix, folds) == 0;
+        if (below && rules->items[i].access >= access) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool acl_allows_some(const struct acl *a,
+                     enum acl_resource resource,
+                     struct bytes prefix,
+                     enum acl_access access)
+{
+    CHECK(a->sealed);
+    enum acl_access has = a->fallback;
+    bool folds = resource_folds(resource);
+    (void)rules_covering(&a->prefix[resource], prefix, folds, &has);
+    return a->all || has >= access ||
+           rules_allow_some(&a->prefix[resource], prefix, folds, access) ||
+           rules_allow_some(&a->exact[resource], prefix, folds, access);
+}
+
 static bool rules_allow_any(const struct rules *rules, enum acl_access access)
 {
     for (size_t i = 0; i < rules->count; i++) {

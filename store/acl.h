@@ -76,6 +76,11 @@ bool acl_allows_prefix(const struct acl *a,
                        enum acl_resource resource,
                        struct bytes prefix,
                        enum acl_access access);
+/* On some name that begins with `prefix`. */
+bool acl_allows_some(const struct acl *a,
+                     enum acl_resource resource,
+                     struct bytes prefix,
+                     enum acl_access access);
 /* Whether any name at all could be allowed that access. */
 bool acl_allows_any(const struct acl *a, enum acl_resource resource, enum acl_access access);
 

@@ -42,12 +42,14 @@ static bool selection_tags_are(const struct selection *sel, const struct subscri
 
 static bool selection_is(const struct selection *sel,
                          const struct subscribe *sub,
-                         const struct frame_style *style)
+                         const struct frame_style *style,
+                         const struct rights *rights)
 {
-    return sel->topic == sub->topic && sel->kind == sub->kind && sel->id == sub->id &&
-           style_equal(&sel->style, style) && bytes_equal(sel->target, sub->target) &&
-           bytes_equal(sel->filter_text, sub->filter) && bytes_equal(sel->node, sub->node) &&
-           sel->worst == sub->worst && selection_tags_are(sel, sub);
+    return sel->rights == rights && sel->topic == sub->topic && sel->kind == sub->kind &&
+           sel->id == sub->id && style_equal(&sel->style, style) &&
+           bytes_equal(sel->target, sub->target) && bytes_equal(sel->filter_text, sub->filter) &&
+           bytes_equal(sel->node, sub->node) && sel->worst == sub->worst &&
+           selection_tags_are(sel, sub);
 }
 
 static struct bytes selection_copy(struct bytes data)
@@ -71,13 +73,14 @@ static struct bytes selection_tags(const struct subscribe *sub)
 enum err selection_get(struct selections *all,
                        const struct subscribe *sub,
                        const struct frame_style *style,
+                       struct rights *rights,
                        struct selection **ret_selection,
                        struct reason *why)
 {
     uint64_t hash = bytes_hash(sub->target) ^ bytes_hash(sub->filter) ^ sub->id ^ sub->topic;
     struct selection **bucket = &all->buckets[hash % SELECTION_BUCKETS];
     for (struct selection *at = *bucket; at != NULL; at = at->next) {
-        if (at->hash == hash && selection_is(at, sub, style)) {
+        if (at->hash == hash && selection_is(at, sub, style, rights)) {
             at->holds++;
             *ret_selection = at;
             return OK;
@@ -99,6 +102,7 @@ enum err selection_get(struct selections *all,
         .node = selection_copy(sub->node),
         .worst = sub->worst,
         .filter = filter,
+        .rights = rights_hold(rights),
         .style = *style,
         .id = sub->id,
         .holds = 1,
@@ -136,11 +140,37 @@ void selection_release(struct selections *all, struct selection *sel)
     *at = sel->next;
     selection_cool(sel);
     filter_free(sel->filter);
+    rights_release(sel->rights);
     free((void *)(uintptr_t)sel->target.ptr);
     free((void *)(uintptr_t)sel->tags.ptr);
     free((void *)(uintptr_t)sel->node.ptr);
     free((void *)(uintptr_t)sel->filter_text.ptr);
     free(sel);
+}
+
+struct selection *
+selection_for(struct selections *all, struct selection *sel, struct rights *rights)
+{
+    struct bytes tags = sel->tags;
+    struct subscribe sub = {
+        .topic = sel->topic,
+        .kind = sel->kind,
+        .target = sel->target,
+        .node = sel->node,
+        .worst = sel->worst,
+        .filter = sel->filter_text,
+        .id = sel->id,
+    };
+    while (sub.tag_count < STREAM_TAGS_MAX && texts_next(&tags, &sub.tags[sub.tag_count])) {
+        sub.tag_count++;
+    }
+    struct selection *other = NULL;
+    struct reason why;
+    enum err e = selection_get(all, &sub, &sel->style, rights, &other, &why);
+    /* Its filter was good before. */
+    CHECK(e == OK);
+    selection_release(all, sel);
+    return other;
 }
 
 /* --- what is selected ------------------------------------------------------------------------ */
@@ -206,6 +236,9 @@ bool selection_has(const struct selection *sel, struct stream_event *e)
         e->op = EVENT_NONE;
     } else if (sel->topic == CHANGE_SERVICE) {
         e->op = selection_judge_instance(sel, &e->row.instance);
+    }
+    if (e->op != EVENT_NONE && !rights_may_read(sel->rights, e)) {
+        e->op = EVENT_NONE;
     }
     if (e->op != EVENT_NONE && sel->filter != NULL && !filter_matches(sel->filter, e)) {
         e->op = EVENT_NONE;

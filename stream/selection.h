@@ -9,6 +9,7 @@
 
 #include "stream/filter.h"
 #include "stream/frame.h"
+#include "stream/rights.h"
 
 /* Where a subscription stands: it has passed everything through `index`, and of `part_index`
  * (0: none) also the changes numbered below `part_next`. */
@@ -49,6 +50,7 @@ struct selection {
     struct bytes node;       /* empty: any */
     enum check_status worst; /* no worse status is in the list */
     struct filter *filter;
+    struct rights *rights; /* one hold; NULL: everything may be read */
     struct frame_style style;
     uint64_t id;
     size_t holds;
@@ -75,8 +77,12 @@ void selections_close(struct selections *all);
 enum err selection_get(struct selections *all,
                        const struct subscribe *sub,
                        const struct frame_style *style,
+                       struct rights *rights,
                        struct selection **ret_selection,
                        struct reason *why) ERR_MUST_USE;
+/* The same selection for other rights: takes the hold on `sel`, gives one on the result. */
+struct selection *
+selection_for(struct selections *all, struct selection *sel, struct rights *rights);
 void selection_release(struct selections *all, struct selection *sel);
 /* What the change is to this selection: `ret_event`'s op is EVENT_NONE if it is not of it. An
  * instance is in the list of a selection while it has the tags and a status that is not too bad;

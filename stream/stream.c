@@ -3,6 +3,7 @@
 #include "core/base/check.h"
 #include "core/base/limit.h"
 #include "core/base/mem.h"
+#include "store/fleet.h"
 #include "stream/stream_priv.h"
 #include "stream/subscriber.h"
 #include "stream/watch.h"
@@ -20,6 +21,7 @@ struct stream *stream_new(const struct stream_host *host)
     ring_init(&s->ring, host->datacenter);
     query_groups_init(&s->groups, seed);
     selections_init(&s->selections);
+    list_init(&s->rights);
     list_init(&s->subscribers);
     list_init(&s->questions);
     /* Connection names go on where no earlier run has been. */
@@ -86,6 +88,17 @@ struct view *stream_refresh(struct stream *s)
 
 /* --- publishing ------------------------------------------------------------------------------ */
 
+/* Who may what has changed, perhaps: before anything more is delivered. */
+static void stream_recheck(struct stream *s)
+{
+    if (s->host.rights != NULL) {
+        rights_renew(s);
+        LIST_FOREACH (link, &s->subscribers) {
+            subscriber_recheck(LIST_OWNER(link, struct subscriber, link));
+        }
+    }
+}
+
 /* What is waited for is told of the new state; where the indexes count something else now, nobody's
  * index means anything any more. */
 static void stream_replace(struct stream *s, struct change_batch *b)
@@ -97,6 +110,7 @@ static void stream_replace(struct stream *s, struct change_batch *b)
     bool anew = strcmp(before, s->epoch) != 0;
     watch_replace(s, b, anew);
     s->publishing = true;
+    stream_recheck(s);
     LIST_FOREACH (link, &s->subscribers) {
         subscriber_replace(LIST_OWNER(link, struct subscriber, link), anew);
     }
@@ -121,6 +135,9 @@ static void stream_deliver(struct stream *s, struct change_batch *b)
     }
     watch_publish(s, b);
     s->publishing = true;
+    if (texts_have(b->moved, BYTES(FLEET_INDEX_ACL))) {
+        stream_recheck(s);
+    }
     LIST_FOREACH (link, &s->subscribers) {
         subscriber_publish(LIST_OWNER(link, struct subscriber, link), b->count);
     }

@@ -12,6 +12,7 @@
 #include "core/base/shared.h"
 #include "store/view.h"
 
+struct acl;
 struct stream;
 
 /* One question whether the view at hand is as new as a majority knows the state; its memory is the
@@ -33,6 +34,9 @@ struct stream_host {
     const char *(*epoch)(void *ctx, const struct view *v);
     /* NULL: the view is always as new as can be. */
     void (*confirm)(void *ctx, struct stream_confirm *c);
+    /* What a token may read, as of `v`: a reference for the caller; NULL: there is no such token.
+     * The member itself NULL: there is no access control. */
+    struct acl *(*rights)(void *ctx, struct view *v, struct bytes token);
     const char *node_name;
     const char *datacenter; /* as rows of the fleet show it */
     uint64_t heartbeat_ms;  /* 0: STREAM_HEARTBEAT_MS; tests make it short */
@@ -152,8 +156,9 @@ struct outlet {
 /* Calls nothing of `ops` itself: the first frame comes from the loop's timers, in the same turn, so
  * that the transport can begin its answer in between.
  * An error is to be answered as plain HTTP and leaves nothing open: ERR_INVALID (bad parameter),
- * ERR_COMPACTED (NDJSON only; `why` is then the JSON body), ERR_NOT_FOUND (SSE only: the
- * subscription is over for good, which EventSource is told by 204), ERR_CLOSED. */
+ * ERR_DENIED (the token is unknown), ERR_COMPACTED (NDJSON only; `why` is then the JSON body),
+ * ERR_NOT_FOUND (SSE only: the subscription is over for good, which EventSource is told by 204),
+ * ERR_CLOSED. */
 enum err outlet_open(struct stream *s,
                      struct outlet *o,
                      const struct outlet_ops *ops,

@@ -21,6 +21,7 @@ struct stream {
     struct ring ring;
     struct query_groups groups;
     struct selections selections;
+    struct list rights;      /* struct rights.link */
     struct list subscribers; /* struct subscriber.link */
     size_t subscriber_count;
     struct list questions; /* of subscriptions to the host, not answered yet */

@@ -36,6 +36,12 @@ void subscriber_enter(struct subscriber *sb)
     stream_enter(sb->stream);
 }
 
+static void subscriber_free(struct subscriber *sb)
+{
+    rights_release(sb->rights);
+    free(sb);
+}
+
 static void subscriber_drop_subscriptions(struct subscriber *sb)
 {
     LIST_FOREACH (link, &sb->subscriptions) {
@@ -50,7 +56,7 @@ void subscriber_leave(struct subscriber *sb)
     CHECK(sb->busy > 0);
     if (--sb->busy == 0 && sb->outlet == NULL) {
         subscriber_drop_subscriptions(sb);
-        free(sb);
+        subscriber_free(sb);
     }
     stream_leave(s);
 }
@@ -226,6 +232,15 @@ void subscriber_replace(struct subscriber *sb, bool anew)
     }
     subscriber_run(sb);
     subscriber_leave(sb);
+}
+
+void subscriber_recheck(struct subscriber *sb)
+{
+    if (sb->rights != NULL && sb->rights->acl == NULL) {
+        subscriber_enter(sb);
+        subscriber_shut(sb, 4001, "ACL not found");
+        subscriber_leave(sb);
+    }
 }
 
 void subscriber_bye(struct subscriber *sb, uint64_t retry_ms, const char *hint)
@@ -441,13 +456,15 @@ static enum err outlet_check(struct stream *s,
 static struct subscriber *subscriber_new(struct stream *s,
                                          struct outlet *o,
                                          const struct outlet_options *options,
-                                         struct stream_url *u)
+                                         struct stream_url *u,
+                                         struct rights *rights)
 {
     struct subscriber *sb = mem_alloc(sizeof *sb);
     bool ndjson = options->format == OUTLET_NDJSON;
     *sb = (struct subscriber){
         .stream = s,
         .outlet = o,
+        .rights = rights,
         .style =
             {
                 .format = options->format,
@@ -499,7 +516,14 @@ enum err outlet_open(struct stream *s,
             return e;
         }
     }
-    struct subscriber *sb = subscriber_new(s, o, options, &url);
+    struct rights *rights = rights_get(s, options->token);
+    if (rights != NULL && rights->acl == NULL) {
+        rights_release(rights);
+        stream_url_close(&url);
+        reason_set(why, "ACL not found");
+        return ERR_DENIED;
+    }
+    struct subscriber *sb = subscriber_new(s, o, options, &url, rights);
     o->subscriber = sb;
     subscriber_wake(sb);
     metric_add(METRIC_STREAM_SUBSCRIBERS, 1);
@@ -537,7 +561,7 @@ void outlet_closed(struct outlet *o)
     /* A subscription that is in the middle of a step outlives it. */
     if (sb->busy == 0) {
         subscriber_drop_subscriptions(sb);
-        free(sb);
+        subscriber_free(sb);
     }
 }
 
@@ -553,6 +577,26 @@ static struct subscription *subscriber_find(struct subscriber *sb, uint64_t id)
     return NULL;
 }
 
+/* `hello.token`, and `auth`: another token from here on. */
+static void on_token(struct subscriber *sb, struct bytes token)
+{
+    if (sb->stream->host.rights == NULL || token.len == 0) {
+        return;
+    }
+    struct rights *rights = rights_get(sb->stream, token);
+    if (rights->acl == NULL) {
+        rights_release(rights);
+        subscriber_error(sb, NULL, "unauthorized", BYTES("ACL not found"), false);
+        subscriber_shut(sb, 4001, "ACL not found");
+        return;
+    }
+    LIST_FOREACH (link, &sb->subscriptions) {
+        subscription_judge_by(subscription_of(link), rights);
+    }
+    rights_release(sb->rights);
+    sb->rights = rights;
+}
+
 static void on_hello(struct subscriber *sb, const struct client_message *m)
 {
     if (sb->greeted) {
@@ -563,6 +607,10 @@ static void on_hello(struct subscriber *sb, const struct client_message *m)
     sb->greeted = true;
     if (m->max_frame > 0 && m->max_frame < STREAM_BATCH_MAX) {
         sb->frame_max = m->max_frame > STREAM_FRAME_MIN ? m->max_frame : STREAM_FRAME_MIN;
+    }
+    /* What came with the request is before it. */
+    if (sb->rights != NULL && sb->rights->token.len == 0) {
+        on_token(sb, m->token);
     }
 }
 
@@ -625,8 +673,10 @@ static void subscriber_dispatch(struct subscriber *sb, const struct client_messa
     case CLIENT_PING:
         on_ping(sb, m);
         break;
-    case CLIENT_AUTH: /* every token may read everything until there are rights */
-    case CLIENT_ACK:  /* is always a problem, above */
+    case CLIENT_AUTH:
+        on_token(sb, m->token);
+        break;
+    case CLIENT_ACK: /* is always a problem, above */
         break;
     }
 }

@@ -26,6 +26,7 @@ struct subscriber {
     struct list link; /* stream.subscribers */
     struct stream *stream;
     struct outlet *outlet; /* NULL: the transport is gone */
+    struct rights *rights; /* one hold; NULL: everything may be read */
     struct frame_style style;
     struct sm sm;
     struct list subscriptions;
@@ -80,6 +81,8 @@ void subscriber_shut(struct subscriber *sb, unsigned code, const char *reason);
 void subscriber_publish(struct subscriber *sb, size_t changes);
 /* The state was replaced; `anew`: its indexes count something else now. */
 void subscriber_replace(struct subscriber *sb, bool anew);
+/* Access control has changed: closes with 4001 whoever has no valid token any more. */
+void subscriber_recheck(struct subscriber *sb);
 void subscriber_bye(struct subscriber *sb, uint64_t retry_ms, const char *hint);
 
 #endif

@@ -310,6 +310,11 @@ static void sub_confirm(struct subscription *sub, const struct subscribe *ask)
     s->host.confirm(s->host.ctx, &c->question);
 }
 
+void subscription_judge_by(struct subscription *sub, struct rights *rights)
+{
+    sub->sel = selection_for(&sub_stream(sub)->selections, sub->sel, rights);
+}
+
 enum err subscription_open(struct subscriber *owner,
                            const struct subscribe *ask,
                            const struct frame_style *style,
@@ -317,7 +322,7 @@ enum err subscription_open(struct subscriber *owner,
 {
     struct stream *s = owner->stream;
     struct selection *sel = NULL;
-    enum err e = selection_get(&s->selections, ask, style, &sel, why);
+    enum err e = selection_get(&s->selections, ask, style, owner->rights, &sel, why);
     if (e != OK) {
         return e;
     }

@@ -78,6 +78,8 @@ enum err subscription_open(struct subscriber *owner,
                            const struct subscribe *ask,
                            const struct frame_style *style,
                            struct reason *why) ERR_MUST_USE;
+/* From here on it is judged by other rights. */
+void subscription_judge_by(struct subscription *sub, struct rights *rights);
 /* Frees without a word. */
 void subscription_close(struct subscription *sub);
 /* The stream ends: what the host still answers is answered to nobody. */

@@ -305,7 +305,7 @@ packages_of() {
     cluster) echo python3 iproute2 nftables e2fsprogs mount faketime ;;
     suite) echo python3 golang-go ;;
     interop)
-        echo python3 chromium
+        echo python3 chromium haproxy
         command -v node >/dev/null || echo nodejs
         command -v npm >/dev/null || echo npm
         ;;

@@ -123,6 +123,25 @@ static bool begin_anonymous(struct acl_begin *a, struct command *c)
     return acl_token_encode(&a->row, &token) == OK;
 }
 
+/* A token whose time is over. It opens nothing since then; here its row goes. */
+static bool begin_expired(struct acl_begin *a, struct view *v, struct command *c)
+{
+    struct acl_scan *scan = acl_scan_open(v, ACL_TOKEN);
+    uint64_t now_ms = env_wall_ms(loop_env(a->loop));
+    struct bytes data;
+    bool found = false;
+    buf_clear(&a->row);
+    while (!found && acl_scan_next(scan, &data) == OK) {
+        struct acl_token t;
+        found = acl_token_decode(data, &t) == OK && t.expires_ms != 0 && t.expires_ms <= now_ms;
+        found = found && buf_append(&a->row, t.accessor) == OK;
+    }
+    acl_scan_close(scan);
+    *c = (struct command){.type = COMMAND_ACL_DELETE,
+                          .acl = {.kind = ACL_TOKEN, .id = buf_view(&a->row)}};
+    return found;
+}
+
 /* The next thing that is not there; false: all is. */
 static bool begin_next(struct acl_begin *a, struct view *v, struct command *c)
 {
@@ -150,7 +169,8 @@ static void begin_on_tick(struct timer *t)
     store_facts_get(a->store, &facts);
     if (!facts.leader) {
         begin_rest(a, ACL_BEGIN_SOON_MS);
-    } else if (begin_next(a, store_reader_view(&a->reader), &c)) {
+    } else if (begin_next(a, store_reader_view(&a->reader), &c) ||
+               begin_expired(a, store_reader_view(&a->reader), &c)) {
         begin_propose(a, &c);
     } else {
         begin_rest(a, ACL_BEGIN_TICK_MS);

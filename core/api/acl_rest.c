@@ -1,4 +1,5 @@
 /* The rest of /v1/acl: replication, the UI's question what it may, and what is not there. */
+#include "core/agent/tokens.h"
 #include "core/api/acl.h"
 #include "core/base/limit.h"
 
@@ -89,4 +90,53 @@ void api_acl_not_there(struct request *r)
                    "auth methods, binding rules and logins are not available in Herald: create a "
                    "token (PUT /v1/acl/token)");
     }
+}
+
+/* --- the agent's own tokens ------------------------------------------------------------------- */
+
+static bool agent_token_name(struct bytes word, enum token_name *ret_name)
+{
+    static const struct {
+        const char *word;
+        enum token_name name;
+    } names[] = {
+        {"default", TOKEN_DEFAULT},
+        {"acl_token", TOKEN_DEFAULT},
+        {"agent", TOKEN_AGENT},
+        {"acl_agent_token", TOKEN_AGENT},
+        {"agent_recovery", TOKEN_RECOVERY},
+        {"agent_master", TOKEN_RECOVERY},
+        {"acl_agent_master_token", TOKEN_RECOVERY},
+        {"replication", TOKEN_REPLICATION},
+        {"acl_replication_token", TOKEN_REPLICATION},
+        {"config_file_service_registration", TOKEN_SERVICE},
+        {"dns", TOKEN_DNS},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (bytes_equal(word, bytes_of(names[i].word))) {
+            *ret_name = names[i].name;
+            return true;
+        }
+    }
+    return false;
+}
+
+void api_agent_token(struct request *r)
+{
+    enum token_name name = TOKEN_DEFAULT;
+    if (!acl_is_on(r)) {
+        return;
+    }
+    json_t *body = acl_body(r);
+    if (body == NULL) {
+        return;
+    }
+    if (!agent_token_name(r->rest, &name)) {
+        reply_text(r, 404, "Token \"%.*s\" is unknown", BYTES_FORMAT(r->rest));
+    } else if (tokens_set(api_of(r)->tokens, name, acl_member_text(body, "Token")) != OK) {
+        reply_text(r, 400, "the token is too long, or was set too often");
+    } else {
+        reply_shared(r, 200, NULL, NULL);
+    }
+    json_decref(body);
 }

@@ -225,7 +225,12 @@ bool rights_see_instance(struct bytes node, struct bytes service)
 
 struct bytes api_secret(struct request *r)
 {
-    struct bytes secret = r->token;
+    return rights_secret(r->token);
+}
+
+struct bytes rights_secret(struct bytes token)
+{
+    struct bytes secret = token;
     if (secret.len == 0 && rights.tokens != NULL) {
         secret = tokens_get(rights.tokens, TOKEN_DEFAULT);
     }

@@ -41,6 +41,7 @@ bool api_is_judged(struct request *r);
 const struct acl *api_rights(struct request *r);
 /* The secret it is judged by: its own, the agent's default one, or the anonymous one. */
 struct bytes api_secret(struct request *r);
+struct bytes rights_secret(struct bytes token);
 /* False: it has been answered with 403. */
 bool api_may(struct request *r,
              enum acl_resource resource,

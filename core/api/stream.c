@@ -154,7 +154,7 @@ socket_open(struct stream *stream, struct socket_outlet *s, const struct outlet_
     s->open = e == OK;
     if (e != OK) {
         why.text[STREAM_CLOSE_REASON_MAX] = '\0';
-        websocket_close(&s->ws, e == ERR_LIMIT ? 4103 : 4000, why.text);
+        websocket_close(&s->ws, e == ERR_LIMIT ? 4103 : e == ERR_DENIED ? 4001 : 4000, why.text);
     }
 }
 

@@ -18,8 +18,9 @@ enum column {
     COLUMN_COUNT,
 };
 
-/* Bits of the admin state: in maintenance, draining, each for several reasons. */
-#define ADMIN_MAINT (0x01U | 0x02U | 0x04U | 0x20U | 0x40U)
+/* Bits of the admin state: in maintenance, draining, each for several reasons. 0x04 is no reason:
+ * it says for ever that the configuration had the server disabled. */
+#define ADMIN_MAINT (0x01U | 0x02U | 0x20U | 0x40U)
 #define ADMIN_DRAIN (0x08U | 0x10U)
 
 /* --- servers --------------------------------------------------------------------------------- */

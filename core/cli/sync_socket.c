@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -27,6 +28,10 @@ static enum err socket_open(const char *path, int *ret_fd, struct reason *why)
     if (len >= sizeof addr.sun_path) {
         reason_set(why, "the path of HAProxy's socket is too long: %s", path);
         return ERR_INVALID;
+    }
+    struct stat what;
+    if (stat(path, &what) == 0 && !S_ISSOCK(what.st_mode)) {
+        return socket_failed("cannot connect to", path, ENOTSOCK, why);
     }
     memcpy(addr.sun_path, path, len + 1);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);

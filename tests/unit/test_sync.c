@@ -84,7 +84,7 @@ Test(sync, instances_take_free_slots)
 /* After a restart of this program, what HAProxy has already is left as it is. */
 Test(sync, what_is_so_already_is_left_alone)
 {
-    shows(HEAD ROW("s1", "10.0.0.1", "0", "1", "80") ROW("s2", "0.0.0.0", "1", "1", "80"));
+    shows(HEAD ROW("s1", "10.0.0.1", "4", "1", "80") ROW("s2", "0.0.0.0", "5", "1", "80"));
     has("n1/a", "10.0.0.1", 80, 1);
     plans("");
 }
