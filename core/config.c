@@ -472,11 +472,22 @@ static enum err config_finish(struct config *c, struct reason *why)
 /* --- the door -----------------------------------------------------------------------------------
  */
 
-enum err config_load(int argc, char **argv, struct config **ret_config, struct reason *why)
+/* Clients leave whenever they end; a server that restarts is to be a member all the while. */
+static void config_set_client(struct config *c)
+{
+    c->leave_on_terminate = true;
+    c->skip_leave_on_interrupt = false;
+}
+
+static enum err
+config_load_as(int argc, char **argv, bool client, struct config **ret_config, struct reason *why)
 {
     struct config *c = config_new();
     c->argc = argc;
     c->argv = argv;
+    if (client) {
+        config_set_client(c);
+    }
     enum err e = flags_apply(c, PASS_OWN, why);
     if (e == OK && c->dev) {
         config_set_dev(c);
@@ -496,6 +507,22 @@ enum err config_load(int argc, char **argv, struct config **ret_config, struct r
     }
     *ret_config = c;
     return OK;
+}
+
+/* Some defaults depend on what the agent is, which only the whole configuration says: it is read as
+ * a server's, and once more if it is none. */
+enum err config_load(int argc, char **argv, struct config **ret_config, struct reason *why)
+{
+    struct config *c = NULL;
+    enum err e = config_load_as(argc, argv, false, &c, why);
+    if (e == OK && !c->server) {
+        config_free(c);
+        e = config_load_as(argc, argv, true, &c, why);
+    }
+    if (e == OK) {
+        *ret_config = c;
+    }
+    return e;
 }
 
 enum err config_reload(const struct config *old, struct config **ret_config, struct reason *why)
@@ -561,12 +588,7 @@ static enum err files_check(const struct config *c, struct reason *why)
 
 enum err config_check_agent(const struct config *c, struct reason *why)
 {
-    if (!c->server) {
-        reason_set(why, "client agents (server = false) are not available in this build yet: "
-                        "start a server with -server -bootstrap-expect=1, or -dev");
-        return ERR_INVALID;
-    }
-    if (!c->dev && c->data_dir == NULL) {
+    if (c->server && !c->dev && c->data_dir == NULL) {
         reason_set(why, "data_dir cannot be empty");
         return ERR_INVALID;
     }

@@ -278,6 +278,10 @@ enum err config_check_cluster(const struct config *c, struct reason *why)
 {
     size_t joins = c->start_join.count + c->retry_join.count;
     bool alone = c->dev || c->bootstrap || c->bootstrap_expect == 1;
+    if (!c->server && c->serf_lan_port < 0) {
+        reason_set(why, "ports.serf_lan is off: a client agent finds its servers by gossip");
+        return ERR_INVALID;
+    }
     if (!config_gossips(c) && (!alone || joins > 0)) {
         reason_set(why, c->serf_lan_port < 0
                             ? "ports.serf_lan is off: servers find each other by gossip; only one "

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Configurations stay until the end. */
@@ -51,7 +52,14 @@ static enum err host_identify(struct host *h, struct reason *why)
 enum err host_keep_id(struct host *h, struct reason *why)
 {
     const struct config *config = host_config(h);
-    return config->data_dir == NULL ? OK : datafile_keep_node_id(config->data_dir, h->node_id, why);
+    if (config->data_dir == NULL) {
+        return OK;
+    }
+    if (mkdir(config->data_dir, 0700) != 0 && errno != EEXIST) {
+        reason_set(why, "data_dir: %s: %s", config->data_dir, strerror(errno));
+        return ERR_IO;
+    }
+    return datafile_keep_node_id(config->data_dir, h->node_id, why);
 }
 
 /* --- the end ------------------------------------------------------------------------------------

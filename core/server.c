@@ -16,13 +16,27 @@
 #include "core/front/front.h"
 #include "core/host.h"
 #include "core/recovery.h"
+#include "core/rpc/frame.h"
+#include "core/rpc/server.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* How long reconnecting subscribers are spread at a shutdown. */
 #define SERVER_BYE_RETRY_MS 2000
+
+/* A client agent's connection on its way to a front thread. */
+struct visitor {
+    struct mail mail;
+    struct front_thread *thread;
+    int fd;
+    size_t len;
+    char begun[64];
+    char from[64];
+};
 
 /* A front thread and all that lives on it. */
 struct front_thread {
@@ -30,6 +44,7 @@ struct front_thread {
     struct loop *loop;
     struct front *front;
     struct stream *stream;
+    struct rpc_server *rpc; /* what client agents forward */
     struct store_reader reader;
     struct api api;
     struct mail stop_mail;
@@ -57,6 +72,8 @@ struct server {
     struct front_listen listen[CONFIG_LISTENERS_MAX]; /* the same for each; borrowed by them */
     unsigned thread_count;
     unsigned drained;
+    atomic_bool open; /* the fronts are there */
+    atomic_uint visitors;
     char hint[MEMBERS_HINT_LEN]; /* where clients may go when this server ends; "" unknown */
 };
 
@@ -140,6 +157,7 @@ static void front_on_stop(struct mail *m)
 {
     struct front_thread *t = LIST_OWNER(m, struct front_thread, stop_mail);
     front_stop_accepting(t->front);
+    rpc_server_leave(t->rpc);
     const char *hint = t->server->hint;
     stream_shutdown(t->stream, SERVER_BYE_RETRY_MS, hint[0] == '\0' ? NULL : hint);
     front_drain(t->front, t->api.config->shutdown_ms, front_on_drained);
@@ -205,7 +223,17 @@ static enum err front_thread_open(struct front_thread *t,
         .handle = api_handle,
         .ctx = &t->api,
     };
-    return front_new(&options, &t->front, why);
+    enum err e = front_new(&options, &t->front, why);
+    if (e == OK) {
+        struct rpc_server_options rpc = {
+            .loop = t->loop,
+            .front = t->front,
+            .node = config->node_name,
+            .datacenter = config->datacenter,
+        };
+        t->rpc = rpc_server_new(&rpc);
+    }
+    return e;
 }
 
 /* The loop has stopped, or never ran. */
@@ -214,9 +242,46 @@ static void front_thread_close(struct front_thread *t)
     if (t->loop == NULL) {
         return;
     }
+    rpc_server_free(t->rpc);
+    t->rpc = NULL;
     front_free(t->front);
     stream_free(t->stream);
     store_reader_close(&t->reader);
+}
+
+/* --- client agents ------------------------------------------------------------------------------
+ */
+
+static void visitor_arrived(struct mail *m)
+{
+    struct visitor *v = LIST_OWNER(m, struct visitor, mail);
+    if (v->thread->rpc == NULL) {
+        (void)close(v->fd); /* the server ends */
+    } else {
+        rpc_server_take(v->thread->rpc, v->fd, (struct bytes){v->begun, v->len}, v->from);
+    }
+    free(v);
+}
+
+/* On the store's thread: a connection to the RPC port that is no server's. Each goes to one of the
+ * fronts, in turns. */
+static bool server_on_visitor(void *ctx, int fd, struct bytes begun, const char *from)
+{
+    struct server *s = ctx;
+    if (!atomic_load(&s->open) || begun.len > sizeof((struct visitor *)0)->begun ||
+        !bytes_begins(begun, (struct bytes){RPC_HELLO, 4})) {
+        return false;
+    }
+    struct visitor *v = mem_zalloc(1, sizeof *v);
+    unsigned turn = atomic_fetch_add(&s->visitors, 1);
+    v->thread = &s->threads[turn % s->thread_count];
+    v->fd = fd;
+    v->len = begun.len;
+    memcpy(v->begun, begun.ptr, begun.len);
+    (void)snprintf(v->from, sizeof v->from, "%s", from);
+    v->mail = (struct mail){.deliver = visitor_arrived};
+    mailbox_post(loop_mailbox(v->thread->loop), &v->mail);
+    return true;
 }
 
 /* --- start --------------------------------------------------------------------------------------
@@ -238,6 +303,7 @@ static enum err server_open_fronts(struct server *s, struct reason *why)
             s->listen[j].port = front_port(s->threads[0].front, j);
         }
     }
+    atomic_store(&s->open, true);
     return OK;
 }
 
@@ -258,6 +324,8 @@ static enum err server_open_store(struct server *s, struct reason *why)
         .start = alone ? STORE_ALONE : STORE_WAIT,
         .listen_address = peers ? config->bind_addr : NULL,
         .listen_port = (uint16_t)config->server_port,
+        .other = server_on_visitor,
+        .other_ctx = s,
         .election_ms = (unsigned)(RAFT_ELECTION_MS * config->raft_multiplier),
         .hold_ms = config->rpc_hold_ms,
         .history_age_ms = config->history_age_ms,

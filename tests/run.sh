@@ -113,7 +113,8 @@ kind_swim() {
 
 kind_contract() {
     need_build build-asan herald || return
-    scripts 'tests/process/kv_contract.py tests/process/snapshot.py tests/process/wakeup_matrix.py
+    scripts 'tests/process/kv_contract.py tests/process/snapshot.py tests/process/acl.py
+        tests/process/wakeup_matrix.py
         tests/cluster/doors.py' build-asan 300
 }
 

@@ -1,5 +1,6 @@
 /* /v1/agent/: what this process is, its figures, and the orders that it takes. */
 #include "core/api/cluster.h"
+#include "core/api/forward.h"
 #include "core/base/check.h"
 #include "core/base/limit.h"
 #include "core/base/metric.h"
@@ -71,7 +72,21 @@ static json_t *agent_stats_gossip(struct api *api, const struct world *w)
     return serf;
 }
 
-static json_t *agent_stats(struct api *api, const struct world *w)
+static json_t *agent_stats_client(struct api *api, const struct world *w)
+{
+    json_t *forward = json_object();
+    json_t *consul = json_object();
+    agent_stat(consul, "known_servers", forward_known(api->forward));
+    (void)json_object_set_new(consul, "server", json_string("false"));
+    agent_stat(forward, "watchers", metric_value(METRIC_SHARED_WATCHERS));
+    agent_stat(forward, "upstream", metric_value(METRIC_SHARED_UPSTREAM));
+    return json_pack("{s:{s:s, s:s, s:s}, s:o, s:o, s:{s:s, s:s}, s:o}", "build", "prerelease", "",
+                     "revision", "", "version", HERALD_VERSION, "consul", consul, "forward",
+                     forward, "runtime", "arch", host_machine(api->host), "os", "linux", "serf_lan",
+                     agent_stats_gossip(api, w));
+}
+
+static json_t *agent_stats_server(struct api *api, const struct world *w)
 {
     const struct store_facts *f = &w->facts;
     const struct store_server *leader = world_leader(w);
@@ -99,12 +114,12 @@ static void agent_self(struct request *r, const struct world *w)
     json_t *self = json_pack(
         "{s:{s:s, s:s, s:s, s:s, s:b, s:s}, s:{s:s, s:s, s:b, s:I, s:i, s:i, s:i, s:I, s:I}}",
         "Config", "Datacenter", c->datacenter, "NodeName", c->node_name, "NodeID",
-        host_node_id(api->host), "Revision", "", "Server", 1, "Version", CONSUL_API_VERSION,
-        "DebugConfig", "BindAddr", c->bind_addr, "AdvertiseAddrLAN", c->advertise_addr, "Bootstrap",
-        c->bootstrap, "BootstrapExpect", (json_int_t)c->bootstrap_expect, "SerfPortLAN",
-        (int)c->serf_lan_port, "ServerPort", (int)c->server_port, "KVMaxValueSize",
-        (int)c->kv_max_value_size, "DefaultQueryTimeMs", (json_int_t)c->default_query_time_ms,
-        "MaxQueryTimeMs", (json_int_t)c->max_query_time_ms);
+        host_node_id(api->host), "Revision", "", "Server", (int)c->server, "Version",
+        CONSUL_API_VERSION, "DebugConfig", "BindAddr", c->bind_addr, "AdvertiseAddrLAN",
+        c->advertise_addr, "Bootstrap", c->bootstrap, "BootstrapExpect",
+        (json_int_t)c->bootstrap_expect, "SerfPortLAN", (int)c->serf_lan_port, "ServerPort",
+        (int)c->server_port, "KVMaxValueSize", (int)c->kv_max_value_size, "DefaultQueryTimeMs",
+        (json_int_t)c->default_query_time_ms, "MaxQueryTimeMs", (json_int_t)c->max_query_time_ms);
     json_t *member = NULL;
     for (size_t i = 0; i < w->member_count; i++) {
         if (w->members[i].self) {
@@ -112,7 +127,8 @@ static void agent_self(struct request *r, const struct world *w)
         }
     }
     (void)json_object_set_new(self, "Member", member == NULL ? json_null() : member);
-    (void)json_object_set_new(self, "Stats", agent_stats(api, w));
+    (void)json_object_set_new(self, "Stats",
+                              c->server ? agent_stats_server(api, w) : agent_stats_client(api, w));
     (void)json_object_set_new(self, "Coord", json_null());
     (void)json_object_set_new(self, "Meta", json_object());
     api_reply_value(r, 200, self);

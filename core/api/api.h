@@ -12,6 +12,7 @@
 #include "stream/stream.h"
 
 struct config;
+struct forward;
 struct host;
 struct members;
 struct tokens;
@@ -25,6 +26,7 @@ struct api {
     struct store_reader *reader;
     struct stream *stream;
     struct loop *loop;
+    struct forward *forward; /* a client agent's, which has no store, reader, stream; else NULL */
 };
 
 struct api *api_of(const struct request *r);

@@ -23,7 +23,7 @@ static enum err nodes_rows(struct fleet_answer *a)
     enum err e = fleet_answer_put(a, BYTES("["));
     while (e == OK) {
         struct node_row row;
-        e = fleet_next_node(scan, &row);
+        e = fleet_read_node(scan, &row);
         e = e == OK ? nodes_row(a, &row) : e;
     }
     fleet_scan_close(scan);
@@ -107,7 +107,7 @@ static enum err services_rows(struct fleet_answer *a)
     enum err e = fleet_answer_put(a, BYTES("{"));
     while (e == OK) {
         struct service_row row;
-        e = fleet_next_service(scan, &row);
+        e = fleet_read_name(scan, &row);
         e = e == OK ? services_row(a, &s, &row) : e;
     }
     e = e == ERR_NOT_FOUND ? service_tags_flush(a, &s) : e;
@@ -156,7 +156,7 @@ static enum err service_rows(struct fleet_answer *a)
     enum err e = fleet_answer_put(a, BYTES("["));
     while (e == OK) {
         struct service_row row;
-        e = fleet_next_service(scan, &row);
+        e = fleet_read_service(scan, &row);
         e = e == OK ? service_row_json(a, &row) : e;
     }
     fleet_scan_close(scan);
@@ -227,7 +227,7 @@ static enum err node_rows_as(struct fleet_answer *a, bool list)
     struct fleet_scan *scan = fleet_services(a->view, a->q.name);
     while (e == OK) {
         struct service_row row;
-        e = fleet_next_service(scan, &row);
+        e = fleet_read_service(scan, &row);
         e = e == OK ? node_service(a, &row, list) : e;
     }
     fleet_scan_close(scan);

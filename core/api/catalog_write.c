@@ -1,8 +1,10 @@
 #include "core/api/cluster.h"
+#include "core/api/rights.h"
 #include "core/base/limit.h"
 #include "core/base/text.h"
 #include "core/config.h"
 #include "core/registration.h"
+#include "store/fleet.h"
 
 /* --- what is the same for both ---------------------------------------------------------------- */
 
@@ -37,6 +39,62 @@ static void write_done(struct request *r, const struct proposal *p)
     } else {
         reply_err(r, p->status);
     }
+}
+
+/* --- who may ---------------------------------------------------------------------------------- */
+
+/* The service that has this id on the node, if there is one. */
+static bool service_may(struct request *r, struct bytes node, struct bytes id)
+{
+    struct view_pin pin = {0};
+    struct service_row row;
+    enum err e = view_service(store_reader_view(api_of(r)->reader), node, id, &pin, &row);
+    bool may = e != OK || rights_may(ACL_SERVICE, row.name, ACL_WRITE);
+    view_pin_close(&pin);
+    return may;
+}
+
+/* The check that has this id on the node, if there is one: its service's, or the node's. */
+static bool check_may(struct request *r, struct bytes node, struct bytes id)
+{
+    struct view_pin pin = {0};
+    struct check_row row;
+    enum err e = view_check(store_reader_view(api_of(r)->reader), node, id, &pin, &row);
+    bool may =
+        e != OK || (row.service_name.len > 0 ? rights_may(ACL_SERVICE, row.service_name, ACL_WRITE)
+                                             : rights_may(ACL_NODE, node, ACL_WRITE));
+    view_pin_close(&pin);
+    return may;
+}
+
+static bool judged(struct request *r, bool may)
+{
+    if (!may) {
+        reply_text(r, 403, "Permission denied");
+    }
+    r->judged = may;
+    return may;
+}
+
+/* What is deregistered, or the node with all that it has. What is not there is the node's. */
+static bool deregister_may(struct request *r, const struct deregistration *d)
+{
+    bool node = rights_may(ACL_NODE, d->node, ACL_WRITE);
+    struct view_pin pin = {0};
+    struct service_row service;
+    struct check_row check;
+    struct view *v = store_reader_view(api_of(r)->reader);
+    bool may = node;
+    if (d->service_id.len > 0) {
+        may = view_service(v, d->node, d->service_id, &pin, &service) == OK
+                  ? node || rights_may(ACL_SERVICE, service.name, ACL_WRITE)
+                  : node;
+    } else if (d->check_id.len > 0 && view_check(v, d->node, d->check_id, &pin, &check) == OK) {
+        may = node || (check.service_name.len > 0 &&
+                       rights_may(ACL_SERVICE, check.service_name, ACL_WRITE));
+    }
+    view_pin_close(&pin);
+    return judged(r, may);
 }
 
 /* --- registering ------------------------------------------------------------------------------ */
@@ -155,6 +213,29 @@ static void register_propose(struct request *r, const struct registration *g)
     register_rows_close(&rows);
 }
 
+/* Who registers a service may write the service, and the one that has this id now; all else is the
+ * node's. */
+static bool register_may(struct request *r, const struct registration *g)
+{
+    struct bytes node = g->node.row.name;
+    bool may = true;
+    if (!g->has_service || !g->skip_node_update) {
+        may = rights_may(ACL_NODE, node, ACL_WRITE);
+    }
+    if (g->has_service) {
+        may = may && rights_may(ACL_SERVICE, g->service.name, ACL_WRITE) &&
+              service_may(r, node, g->service.id);
+    }
+    for (size_t i = 0; may && i < g->check_count; i++) {
+        const struct check_row *check = &g->checks[i];
+        bool its = g->has_service && bytes_equal_nocase(check->service_id, g->service.id);
+        may = check->service_id.len == 0 ? rights_may(ACL_NODE, node, ACL_WRITE)
+                                         : its || service_may(r, node, check->service_id);
+        may = may && check_may(r, node, check->id);
+    }
+    return judged(r, may);
+}
+
 void api_catalog_register(struct request *r)
 {
     struct read_options options;
@@ -168,7 +249,7 @@ void api_catalog_register(struct request *r)
     arena_init(&arena, REGISTRATION_ARENA_MAX);
     if (registration_decode(&arena, json, &g, &why) != OK) {
         reply_text(r, 400, "Request decode failed: %s", why.text);
-    } else if (register_complete(r, &g)) {
+    } else if (register_complete(r, &g) && register_may(r, &g)) {
         register_propose(r, &g);
     }
     arena_close(&arena);
@@ -192,7 +273,7 @@ void api_catalog_deregister(struct request *r)
         reply_text(r, 400, "Request decode failed: %s", why.text);
     } else if (d.node.len == 0) {
         reply_text(r, 500, "Must provide node");
-    } else if (known_datacenter(r, d.datacenter)) {
+    } else if (known_datacenter(r, d.datacenter) && deregister_may(r, &d)) {
         struct command c = {
             .type = COMMAND_DEREGISTER,
             .deregistration = {.node = d.node, .service_id = d.service_id, .check_id = d.check_id},

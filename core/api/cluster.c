@@ -49,7 +49,9 @@ static void asked_members(struct members_order *o)
             .members = o->members,
             .member_count = o->count,
         };
-        store_facts_get(a->api->store, &w.facts);
+        if (a->api->store != NULL) {
+            store_facts_get(a->api->store, &w.facts);
+        }
         r->cancelled = NULL;
         asked_answer(r, a, &w);
     }
@@ -84,6 +86,10 @@ void api_world(struct request *r, void (*answer)(struct request *r, const struct
     a->list.change = STORE_LIST;
     r->ctx = a;
     r->cancelled = asked_cancelled;
+    if (api->store == NULL) {
+        asked_servers(&a->list); /* a client agent: what gossip knows */
+        return;
+    }
     store_order(api->store, api->loop, &a->list);
 }
 

@@ -1,5 +1,6 @@
 #include "core/api/fleet_read.h"
 
+#include "core/api/rights.h"
 #include "core/base/check.h"
 #include "core/base/limit.h"
 #include "core/base/mem.h"
@@ -59,6 +60,44 @@ static const struct fleet_form *question_decode(struct bytes variant, struct fle
     return form;
 }
 
+/* --- what may be seen ------------------------------------------------------------------------- */
+
+enum err fleet_read_node(struct fleet_scan *scan, struct node_row *ret_row)
+{
+    enum err e = OK;
+    do {
+        e = fleet_next_node(scan, ret_row);
+    } while (e == OK && !rights_see(ACL_NODE, ret_row->name));
+    return e;
+}
+
+enum err fleet_read_service(struct fleet_scan *scan, struct service_row *ret_row)
+{
+    enum err e = OK;
+    do {
+        e = fleet_next_service(scan, ret_row);
+    } while (e == OK && !rights_see_instance(ret_row->node, ret_row->name));
+    return e;
+}
+
+enum err fleet_read_name(struct fleet_scan *scan, struct service_row *ret_row)
+{
+    enum err e = OK;
+    do {
+        e = fleet_next_service(scan, ret_row);
+    } while (e == OK && !rights_see(ACL_SERVICE, ret_row->name));
+    return e;
+}
+
+enum err fleet_read_check(struct fleet_scan *scan, struct check_row *ret_row)
+{
+    enum err e = OK;
+    do {
+        e = fleet_next_check(scan, ret_row);
+    } while (e == OK && !rights_see_instance(ret_row->node, ret_row->service_name));
+    return e;
+}
+
 /* --- rows ------------------------------------------------------------------------------------ */
 
 enum err fleet_answer_node(struct fleet_answer *a, struct bytes name)
@@ -69,7 +108,8 @@ enum err fleet_answer_node(struct fleet_answer *a, struct bytes name)
     buf_clear(&a->node_name);
     enum err e = buf_append(&a->node_name, name);
     if (e == OK) {
-        e = view_node(a->view, name, &a->node_pin, &a->node);
+        e = rights_see(ACL_NODE, name) ? view_node(a->view, name, &a->node_pin, &a->node)
+                                       : ERR_NOT_FOUND;
     }
     if (e != OK) {
         a->node = (struct node_row){0};

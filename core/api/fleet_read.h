@@ -73,9 +73,19 @@ struct fleet_form {
 /* Answers `r` by that form. */
 void fleet_ask(struct request *r, const struct fleet_form *form);
 
+/* --- rows of a scan -----------------------------------------------------------------------------
+ *
+ * As fleet_next_*(), but of what the rights at hand may see (rights.h): a service and its checks
+ * with its node; `name`: a service by its name alone, wherever it is. */
+enum err fleet_read_node(struct fleet_scan *scan, struct node_row *ret_row) ERR_MUST_USE;
+enum err fleet_read_service(struct fleet_scan *scan, struct service_row *ret_row) ERR_MUST_USE;
+enum err fleet_read_name(struct fleet_scan *scan, struct service_row *ret_row) ERR_MUST_USE;
+enum err fleet_read_check(struct fleet_scan *scan, struct check_row *ret_row) ERR_MUST_USE;
+
 /* --- for `rows` ------------------------------------------------------------------------------ */
 
-/* The node's row, kept until another one is asked for. */
+/* The node's row, kept until another one is asked for; ERR_NOT_FOUND also where the rights at hand
+ * may not see it. */
 enum err fleet_answer_node(struct fleet_answer *a, struct bytes name) ERR_MUST_USE;
 /* Whether that node has what ?node-meta asks for. */
 bool fleet_answer_meta(const struct fleet_answer *a);

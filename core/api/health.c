@@ -41,7 +41,7 @@ static enum err instance_scan(struct fleet_answer *a,
     enum err e = OK;
     while (e == OK) {
         struct check_row row;
-        e = fleet_next_check(scan, &row);
+        e = fleet_read_check(scan, &row);
         e = e == OK ? instance_check(a, i, &row) : e;
     }
     fleet_scan_close(scan);
@@ -122,7 +122,7 @@ static enum err service_rows(struct fleet_answer *a)
     enum err e = fleet_answer_put(a, BYTES("["));
     while (e == OK) {
         struct service_row row;
-        e = fleet_next_service(scan, &row);
+        e = fleet_read_service(scan, &row);
         e = e == OK ? instance_row(a, &i, &row) : e;
     }
     fleet_scan_close(scan);
@@ -170,7 +170,7 @@ checks_scan(struct fleet_answer *a, struct fleet_scan *scan, enum check_status s
     enum err e = OK;
     while (e == OK) {
         struct check_row row;
-        e = fleet_next_check(scan, &row);
+        e = fleet_read_check(scan, &row);
         if (e == OK && (status == 0 || row.status == status)) {
             e = check_row_json(a, &row);
         }
@@ -205,7 +205,7 @@ static enum err checks_rows(struct fleet_answer *a)
     enum err e = fleet_answer_put(a, BYTES("["));
     while (e == OK) {
         struct service_row row;
-        e = fleet_next_service(scan, &row);
+        e = fleet_read_service(scan, &row);
         e = e == OK ? checks_scan(a, fleet_service_checks(a->view, row.node, row.id), 0) : e;
     }
     fleet_scan_close(scan);

@@ -39,7 +39,7 @@ static bool read_consistency(struct request *r, enum read_mode *ret_mode)
         reply_text(r, 400, "Cannot specify ?cached with ?consistent, conflicting semantics.");
         return false;
     }
-    if (bounded && !request_arg(r, "leader", &value)) {
+    if (bounded && api_of(r)->store != NULL && !request_arg(r, "leader", &value)) {
         struct store_facts facts;
         store_facts_get(api_of(r)->store, &facts);
         stale = facts.leader || facts.contact_ms <= bound_ms;

@@ -73,7 +73,7 @@ static enum err dump_read(struct fleet_answer *a, struct dump *d, struct bytes n
     dump_clear(d);
     while (e == OK) {
         struct service_row row;
-        e = fleet_next_service(scan, &row);
+        e = fleet_read_service(scan, &row);
         e = e == OK ? dump_service(d, &row, encoded) : e;
     }
     fleet_scan_close(scan);
@@ -81,7 +81,7 @@ static enum err dump_read(struct fleet_answer *a, struct dump *d, struct bytes n
     e = e == ERR_NOT_FOUND ? OK : e;
     while (e == OK) {
         struct check_row row;
-        e = fleet_next_check(scan, &row);
+        e = fleet_read_check(scan, &row);
         e = e == OK ? dump_check(d, &row, encoded) : e;
     }
     fleet_scan_close(scan);
@@ -145,7 +145,7 @@ static enum err nodes_rows(struct fleet_answer *a)
     enum err e = fleet_answer_put(a, BYTES("["));
     while (e == OK) {
         struct node_row row;
-        e = fleet_next_node(scan, &row);
+        e = fleet_read_node(scan, &row);
         e = e == OK ? nodes_row(a, &d, &row) : e;
     }
     fleet_scan_close(scan);
@@ -296,7 +296,7 @@ summary_checks(struct fleet_answer *a, struct summary *s, struct bytes node, str
     enum err e = OK;
     while (e == OK) {
         struct check_row row;
-        e = fleet_next_check(scan, &row);
+        e = fleet_read_check(scan, &row);
         if (e == OK) {
             s->checks[row.status]++;
         }
@@ -359,7 +359,7 @@ static enum err services_rows(struct fleet_answer *a)
     enum err e = fleet_answer_put(a, BYTES("["));
     while (e == OK) {
         struct service_row row;
-        e = fleet_next_service(scan, &row);
+        e = fleet_read_service(scan, &row);
         e = e == OK ? services_row(a, &s, &row) : e;
     }
     e = e == ERR_NOT_FOUND ? summary_flush(a, &s) : e;

@@ -173,5 +173,6 @@
 #include "core/base/limit_agent.h"
 #include "core/base/limit_cluster.h"
 #include "core/base/limit_fleet.h"
+#include "core/base/limit_rpc.h"
 
 #endif

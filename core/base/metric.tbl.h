@@ -34,6 +34,38 @@ X(METRIC_HTTP_DEADLINES,
   "http.deadlines",
   "connections",
   "connections closed because a head, a body or a reader took too long")
+X(METRIC_RPC_CONNECTIONS,
+  GAUGE,
+  "rpc.connections",
+  "connections",
+  "connections between client agents and servers")
+X(METRIC_RPC_STREAMS, GAUGE, "rpc.streams", "streams", "requests and subscribers on them")
+X(METRIC_RPC_REFUSED,
+  COUNTER,
+  "rpc.refused",
+  "connections",
+  "connections and requests of client agents that were refused by a limit")
+X(METRIC_RPC_FAILOVERS,
+  COUNTER,
+  "rpc.failovers",
+  "connections",
+  "servers that this agent lost and replaced by another")
+X(METRIC_FORWARDED, COUNTER, "forward.requests", "requests", "requests passed on to a server")
+X(METRIC_FORWARD_STALE,
+  COUNTER,
+  "forward.stale",
+  "requests",
+  "requests answered with what was known before all servers were lost")
+X(METRIC_SHARED_WATCHERS,
+  GAUGE,
+  "forward.watchers",
+  "queries",
+  "blocking queries that wait at this agent for a shared one")
+X(METRIC_SHARED_UPSTREAM,
+  GAUGE,
+  "forward.upstream",
+  "queries",
+  "blocking queries of this agent that wait at a server for all of its own")
 X(METRIC_QUERY_WAITING, GAUGE, "query.waiting", "queries", "blocking queries that wait")
 X(METRIC_QUERY_GROUPS, GAUGE, "query.groups", "groups", "distinct blocking queries that wait")
 X(METRIC_QUERY_WOKEN,

@@ -1,5 +1,6 @@
 /* agent, validate, version: what needs no running agent. */
 #include "core/cli/cli.h"
+#include "core/client.h"
 #include "core/config.h"
 #include "core/server.h"
 #include "core/version.h"
@@ -49,7 +50,7 @@ int cli_agent(const struct cli *cli, int argc, char **argv)
         config_free(config);
         return cli_fail("==> %s", why.text);
     }
-    return server_main(config);
+    return config->server ? server_main(config) : client_main(config);
 }
 
 int cli_validate(const struct cli *cli, int argc, char **argv)

@@ -228,7 +228,7 @@ static void acceptor_admit(struct listener *ln, int fd, const struct sockaddr_st
         }
         return;
     }
-    connection_new(f, fd, bytes_of(text), slot);
+    (void)connection_new(f, fd, bytes_of(text), slot);
 }
 
 /* No descriptor is left: the spare one lets us take the client in, and tell it. */

@@ -132,7 +132,8 @@ static void connection_on_timer(struct timer *t)
 
 static void connection_on_ready(struct io *io, unsigned ready);
 
-void connection_new(struct front *f, int fd, struct bytes client, uint32_t client_slot)
+struct connection *
+connection_new(struct front *f, int fd, struct bytes client, uint32_t client_slot)
 {
     struct connection *c = mem_zalloc(1, sizeof *c);
     c->front = f;
@@ -150,6 +151,7 @@ void connection_new(struct front *f, int fd, struct bytes client, uint32_t clien
     io_want(&c->io, IO_READ);
     connection_set_deadline(c, f->options.limits.idle_ms);
     front_count(f, 1);
+    return c;
 }
 
 static void outgoing_free(struct connection *c)
@@ -306,7 +308,7 @@ static void outgoing_queue(struct connection *c, const struct part *part, size_t
     }
 }
 
-static void connection_break(struct connection *c)
+void connection_break(struct connection *c)
 {
     c->broken = true;
     connection_later(c);

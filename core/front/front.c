@@ -205,6 +205,11 @@ void exchange_free(struct front *f, struct exchange *x)
     f->pooled++;
 }
 
+void front_adopt(struct front *f, int fd, struct bytes client)
+{
+    connection_new(f, fd, client, CLIENTS_NONE)->forwarded = true;
+}
+
 void front_stop_accepting(struct front *f)
 {
     acceptor_finish(f);

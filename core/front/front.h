@@ -80,6 +80,10 @@ uint16_t front_port(const struct front *f, size_t i);
 /* Open connections, WebSockets included. */
 size_t front_connections(const struct front *f);
 
+/* Takes an open socket as an HTTP connection of `client` (copied): a request that another agent
+ * forwarded. What is about this agent itself is refused there (403). */
+void front_adopt(struct front *f, int fd, struct bytes client);
+
 /* Accepts what already waits in the kernel, then closes the listeners. */
 void front_stop_accepting(struct front *f);
 /* Idle connections are closed now, the others with their answer. `drained` is called once, from the

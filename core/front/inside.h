@@ -78,6 +78,7 @@ struct connection {
     size_t out_bytes;
     size_t out_full; /* the most that was pending since `writable` was last called */
     uint32_t client_slot;
+    bool forwarded;  /* by an agent, on behalf of its own client */
     bool seen;       /* its first byte was looked at */
     bool head_begun; /* the deadline of the head runs */
     bool keep_alive; /* after the answer at hand */
@@ -157,7 +158,8 @@ uint16_t acceptor_port(const struct front *f, size_t i);
 /* --- connection.c */
 
 /* Takes the descriptor. `client` is copied. */
-void connection_new(struct front *f, int fd, struct bytes client, uint32_t client_slot);
+struct connection *
+connection_new(struct front *f, int fd, struct bytes client, uint32_t client_slot);
 /* From the loop only: cancels what is at hand, then closes. */
 void connection_gone(struct connection *c);
 /* Nothing is at hand. */
@@ -166,6 +168,8 @@ void connection_close(struct connection *c);
 void connection_hand_over(struct connection *c);
 /* What comes now has no end: the kernel holds no more than STREAM_KERNEL_MAX of it. */
 void connection_endless(const struct connection *c);
+/* It is closed at the next turn. */
+void connection_break(struct connection *c);
 void connection_later(struct connection *c);
 /* What was put off until this turn. */
 void connection_turn(struct connection *c);

@@ -18,7 +18,7 @@ static struct exchange *exchange_of(struct request *r)
     return LIST_OWNER(r, struct exchange, request);
 }
 
-/* `HTTP/1.1 200 OK` and its line end, ready made for what we say. */
+/* `HTTP/1.1 200 OK` and its line end, ready made for what we say; empty for other statuses. */
 static struct bytes reply_status_line(int status)
 {
     static const struct {
@@ -65,8 +65,12 @@ static struct bytes reply_status_line(int status)
             return lines[i].line;
         }
     }
-    CHECK(false && "a status that is in the table");
     return (struct bytes){0};
+}
+
+bool reply_knows(int status)
+{
+    return reply_status_line(status).len > 0;
 }
 
 /* RFC 9110 section 5.6.7; made once per second. */
@@ -167,6 +171,7 @@ static struct bytes reply_head_make(struct exchange *x, const struct reply_head 
     struct front *f = x->request.front;
     struct buf *b = &f->answer_head;
     buf_clear(b);
+    CHECK(reply_knows(h->status));
     buf_put(b, reply_status_line(h->status));
     if (h->content_type != NULL) {
         buf_put(b, BYTES("Content-Type: "));
@@ -326,6 +331,12 @@ void reply_stream_send(struct request *r, struct shared *data)
 size_t reply_stream_pending(const struct request *r)
 {
     return r->connection->out_bytes;
+}
+
+void reply_stream_break(struct request *r)
+{
+    CHECK(r->connection->sm.state == CONNECTION_STREAMING);
+    connection_break(r->connection);
 }
 
 void reply_stream_end(struct request *r)

@@ -24,6 +24,46 @@ bool request_header(const struct request *r, const char *name, struct bytes *ret
     return head_find(&r->front->head, bytes_of(name), ret_value);
 }
 
+bool request_field(const struct request *r,
+                   size_t i,
+                   struct bytes *ret_name,
+                   struct bytes *ret_value)
+{
+    const struct head *h = &r->front->head;
+    CHECK(r->front->current == r);
+    if (i >= h->field_count) {
+        return false;
+    }
+    *ret_name = h->fields[i].name;
+    *ret_value = h->fields[i].value;
+    return true;
+}
+
+int request_take(struct request *r, struct front_ticket *ret_ticket, struct bytes *ret_early)
+{
+    struct front *f = r->front;
+    struct connection *c = r->connection;
+    int fd = c->io.fd;
+    CHECK(f->current == r && c->sm.state == CONNECTION_HANDLING);
+    *ret_ticket = (struct front_ticket){.front = f, .slot = c->client_slot};
+    *ret_early = f->early;
+    struct exchange *x = c->exchange;
+    c->exchange = NULL;
+    exchange_free(f, x);
+    sm_move(&c->sm, CONNECTION_UPGRADED);
+    connection_endless(c);
+    connection_hand_over(c);
+    return fd;
+}
+
+void front_ticket_return(const struct front_ticket *t)
+{
+    if (t->front->options.clients != NULL) {
+        clients_leave(t->front->options.clients, t->slot);
+    }
+    front_count(t->front, -1);
+}
+
 /* `Authorization: Bearer <token>`, the scheme in any case (RFC 9110 section 11.1). */
 static bool request_bearer(const struct head *h, struct bytes *ret_token)
 {
@@ -50,6 +90,17 @@ static enum err request_token(struct request *r, const struct head *h)
     return r->token.ptr == NULL ? ERR_TOO_BIG : OK;
 }
 
+/* Who may speak for a node is an agent; others may say what they like. */
+static enum err request_agent(struct request *r, const struct head *h)
+{
+    struct bytes node = {0};
+    if (!r->connection->forwarded || !head_find(h, BYTES(REQUEST_AGENT_HEADER), &node)) {
+        return OK;
+    }
+    r->agent = arena_copy(r->arena, node);
+    return r->agent.ptr == NULL ? ERR_TOO_BIG : OK;
+}
+
 /* Everything a handler may keep lives in the arena: the head itself is overwritten soon. */
 static enum err request_read(struct request *r, const struct head *h, const char **ret_why)
 {
@@ -70,8 +121,9 @@ static enum err request_read(struct request *r, const struct head *h, const char
     if (e != OK) {
         return e;
     }
-    *ret_why = "token too long";
-    return request_token(r, h);
+    *ret_why = "token or name too long";
+    e = request_token(r, h);
+    return e == OK ? request_agent(r, h) : e;
 }
 
 static void request_not_found(struct request *r)
@@ -138,6 +190,10 @@ void request_dispatch(struct exchange *x)
     }
     r->route = route;
     x->routed = true;
+    if (r->connection->forwarded && route->acl == ROUTE_ACL_AGENT) {
+        reply_text(r, 403, "what is about an agent is asked of itself");
+        return;
+    }
     if (!request_method_allowed(r, route)) {
         return;
     }

@@ -49,6 +49,7 @@ struct request {
     struct bytes body;
     struct bytes token;  /* ?token=, X-Consul-Token, Authorization: Bearer */
     struct bytes client; /* its address */
+    struct bytes agent;  /* the node of the agent that forwarded it; empty: nobody did */
     const struct route *route;
     struct arena *arena;
     bool judged; /* core/api/rights.c's: somebody has asked whether it may write */
@@ -59,10 +60,32 @@ struct request {
     struct connection *connection;
 };
 
+/* How an agent says which node it is. */
+#define REQUEST_AGENT_HEADER "X-Herald-Agent"
+
 /* First argument of that name. */
 bool request_arg(const struct request *r, const char *name, struct bytes *ret_value);
 /* Header by name, any case; false if there is none. Only until the handler has returned. */
 bool request_header(const struct request *r, const char *name, struct bytes *ret_value);
+
+/* Header number `i` as it came; false past the last. Only until the handler has returned. */
+bool request_field(const struct request *r,
+                   size_t i,
+                   struct bytes *ret_name,
+                   struct bytes *ret_value);
+
+/* Takes the client's socket over, from inside the handler: the request is then gone, unanswered.
+ * `ret_early` is what the client has sent behind it; only until the handler has returned. The
+ * connection counts as open until front_ticket_return(). */
+struct front_ticket {
+    struct front *front;
+    uint32_t slot;
+};
+int request_take(struct request *r, struct front_ticket *ret_ticket, struct bytes *ret_early);
+void front_ticket_return(const struct front_ticket *t);
+
+/* Whether this status can be answered with. */
+bool reply_knows(int status);
 
 /* Adds a header to the answer, before the answer. */
 void reply_header(struct request *r, const char *name, const char *format, ...)
@@ -95,5 +118,7 @@ void reply_stream_send(struct request *r, struct shared *data);
 /* Bytes not yet with the kernel. */
 size_t reply_stream_pending(const struct request *r);
 void reply_stream_end(struct request *r);
+/* Ends it as a failure: the client sees that it is not whole. `cancelled` follows. */
+void reply_stream_break(struct request *r);
 
 #endif
