@@ -155,6 +155,24 @@ int cli_kv(const struct cli *cli, int argc, char **argv)
     return cli_group(cli, "kv", text, argc > 0 ? argv[0] : NULL);
 }
 
+int cli_acl(const struct cli *cli, int argc, char **argv)
+{
+    return cli_group(cli, "acl", "  Tokens, and the policies that say what they may.\n",
+                     argc > 0 ? argv[0] : NULL);
+}
+
+int cli_acl_token(const struct cli *cli, int argc, char **argv)
+{
+    return cli_group(cli, "acl token", "  Tokens: what a request shows to be let in.\n",
+                     argc > 0 ? argv[0] : NULL);
+}
+
+int cli_acl_policy(const struct cli *cli, int argc, char **argv)
+{
+    return cli_group(cli, "acl policy", "  Policies: rules under a name.\n",
+                     argc > 0 ? argv[0] : NULL);
+}
+
 int cli_sync(const struct cli *cli, int argc, char **argv)
 {
     char text[512];
