@@ -42,7 +42,8 @@ static const struct config_flag flags[] = {
     {"bootstrap-expect", "bootstrap_expect", "value",
      "How many servers make the cluster: it is founded once so many have met. 1: this server "
      "alone."},
-    {"check_output_max_size", "check_output_max_size", "value", "Accepted, not used yet."},
+    {"check_output_max_size", "check_output_max_size", "value",
+     "How many bytes of a check's output are kept. The default is 4096."},
     {"client", "client_addr", "value",
      "Addresses where clients are answered, with spaces between them: IP addresses, or "
      "unix:// and a path. The default is 127.0.0.1."},
@@ -54,8 +55,11 @@ static const struct config_flag flags[] = {
     {"disable-keyring-file", "disable_keyring_file", NULL, "Accepted, not used yet."},
     {"dns-port", "ports.dns", "value", "Accepted, not used yet."},
     {"domain", "domain", "value", "Accepted, not used yet."},
-    {"enable-local-script-checks", "enable_local_script_checks", NULL, "Accepted, not used yet."},
-    {"enable-script-checks", "enable_script_checks", NULL, "Accepted, not used yet."},
+    {"enable-local-script-checks", "enable_local_script_checks", NULL,
+     "Checks that files define may run programs."},
+    {"enable-script-checks", "enable_script_checks", NULL,
+     "Checks may run programs, also those that are registered over HTTP: whoever reaches it can "
+     "then run commands here."},
     {"encrypt", "encrypt", "value",
      "Key of the gossip, the same on all agents, as `keygen` makes it. Without one there is gossip "
      "on loopback only."},
@@ -124,7 +128,8 @@ static const struct config_flag own_flags[] = {
     {"dev", NULL, NULL,
      "Development mode: a server of its own, in memory, on 127.0.0.1, with a debug log."},
     {"hcl", NULL, "value", "Refused: HCL is not supported. Write a JSON file."},
-    {"node-meta", "node_meta", "key:value", "Accepted, not used yet."},
+    {"node-meta", "node_meta", "key:value",
+     "Something to know of this node. May be given several times."},
 };
 
 #define FLAG_COUNT     (sizeof flags / sizeof flags[0])
@@ -191,12 +196,14 @@ static enum err flag_apply_own(struct config *c,
         return ERR_INVALID;
     }
     if (strcmp(flag->name, "node-meta") == 0) {
-        if (bytes_find(value, ':') == value.len) {
+        size_t colon = bytes_find(value, ':');
+        if (colon == value.len || colon > META_NAME_MAX || value.len > META_VALUE_MAX ||
+            config_map_add(&c->node_meta, bytes_slice(value, 0, colon),
+                           bytes_slice(value, colon + 1, value.len)) != OK) {
             reason_set(why, "flag -node-meta: expected key:value, got \"%.*s\"",
                        BYTES_FORMAT(value));
             return ERR_INVALID;
         }
-        config_warn(c, "flag: -node-meta: accepted, and not used by this build yet");
     }
     return OK;
 }
@@ -300,6 +307,8 @@ static struct config *config_new(void)
         .autopilot_stable_ms = AUTOPILOT_STABLE_MS,
         .stream_heartbeat_ms = STREAM_HEARTBEAT_MS,
         .shutdown_ms = SHUTDOWN_DEFAULT_MS,
+        .check_update_interval_ms = CHECK_UPDATE_DEFAULT_MS,
+        .check_output_max_size = CHECK_OUTPUT_MAX,
     };
     return c;
 }
@@ -325,6 +334,7 @@ void config_free(struct config *c)
         return;
     }
     config_keys_close(c);
+    config_definitions_close(c);
     free(c->advertise_problem);
     for (size_t i = 0; i < c->http_count; i++) {
         free((char *)(uintptr_t)c->http[i].address);
@@ -440,6 +450,9 @@ static enum err config_finish(struct config *c, struct reason *why)
     }
     if (e == OK) {
         e = config_listen(c, why);
+    }
+    if (e == OK) {
+        e = config_definitions_check(c, why);
     }
     if (e != OK) {
         return e;

@@ -24,11 +24,26 @@
 #define CONFIG_HEADERS_MAX   64
 #define CONFIG_WARNINGS_MAX  256
 #define CONFIG_TEXTS_MAX     64
+#define CONFIG_SERVICES_MAX  4096 /* services and checks together */
 
 /* A list of texts; the items are the config's. */
 struct config_texts {
     char *items[CONFIG_TEXTS_MAX];
     size_t count;
+};
+
+/* An object of texts; the items are the config's. */
+struct config_map {
+    char *names[META_PAIRS_MAX];
+    char *values[META_PAIRS_MAX];
+    size_t count;
+};
+
+/* A service or a check that a file says; see core/definition.h. */
+struct config_definition {
+    bool service;
+    char *json;
+    char *source; /* file and path, for messages */
 };
 
 struct config {
@@ -70,6 +85,15 @@ struct config {
     uint64_t autopilot_min_quorum;
     uint64_t autopilot_stable_ms;
 
+    /* The agent's own services and checks (core/agent). */
+    struct config_definition *definitions;
+    size_t definition_count;
+    struct config_map node_meta;
+    uint64_t check_update_interval_ms; /* an output that alone has changed waits so long */
+    uint64_t check_output_max_size;
+    bool discard_check_output;
+    bool enable_script_checks; /* of the API too */
+    bool enable_local_script_checks;
     /* Access control. Old names were merged into these when the configuration is loaded. */
     bool acl_enabled;
     bool acl_key_list;        /* listing keys needs `list`, not only `read` */

@@ -3,8 +3,11 @@
  *   USED(path, kind, field, low, high, change)   read into struct config; `change` says whether
  *                                                SIGHUP may change it (RELOAD) or a restart (START)
  *   LATER(path, kind)                            Consul knows it; checked, warned about, not used
- *   LIKE(path, type)                             an object with the keys of @type; not used
- *   LIST(path, type)                             an array of such objects; not used
+ *   LIKE(path, type)                             an object with the keys of @type
+ *   LIST(path, type)                             an array of such objects
+ *
+ * The keys of @service and @check are LATER here: their form is checked, so that a wrong one is
+ * named by its path, and core/definition.c reads them. @watch is not used.
  *
  * A path that only begins other paths is an object.  A dot inside a name is written `/`. low and
  * high bound NUMBER and DURATION (in milliseconds). A new key is one line here (and its default in
@@ -55,6 +58,12 @@ USED("autopilot.last_contact_threshold", DURATION, autopilot_contact_ms, 1, 3600
 USED("autopilot.max_trailing_logs", NUMBER, autopilot_trailing, 0, 1000000000, START)
 USED("autopilot.min_quorum", NUMBER, autopilot_min_quorum, 0, 1000, START)
 USED("autopilot.server_stabilization_time", DURATION, autopilot_stable_ms, 0, 86400000, START)
+USED("node_meta", MAP, node_meta, 0, 0, START)
+USED("check_update_interval", DURATION, check_update_interval_ms, 0, 86400000, START)
+USED("check_output_max_size", NUMBER, check_output_max_size, 1, ROW_OUTPUT_MAX, RELOAD)
+USED("discard_check_output", SWITCH, discard_check_output, 0, 0, RELOAD)
+USED("enable_script_checks", SWITCH, enable_script_checks, 0, 0, START)
+USED("enable_local_script_checks", SWITCH, enable_local_script_checks, 0, 0, START)
 /* Access control; of old names that mean the same the new one wins. */
 USED("acl.enabled", SWITCH, acl_enabled, 0, 0, START)
 USED("acl.default_policy", TEXT, acl_default_policy, 0, 0, START)
@@ -96,7 +105,6 @@ LATER("retry_interval_wan", DURATION)
 LATER("retry_max_wan", NUMBER)
 LATER("reconnect_timeout_wan", DURATION)
 LATER("advertise_reconnect_timeout", DURATION)
-LATER("node_meta", MAP)
 LATER("domain", TEXT)
 LATER("alt_domain", TEXT)
 LATER("advertise_addr_ipv4", TEXT)
@@ -201,11 +209,6 @@ LATER("protocol", NUMBER)
 LATER("non_voting_server", SWITCH)
 LATER("read_replica", SWITCH)
 LATER("server_rejoin_age_max", DURATION)
-LATER("check_update_interval", DURATION)
-LATER("check_output_max_size", NUMBER)
-LATER("discard_check_output", SWITCH)
-LATER("enable_script_checks", SWITCH)
-LATER("enable_local_script_checks", SWITCH)
 LATER("enable_central_service_config", SWITCH)
 LATER("enable_agent_tls_for_checks", SWITCH)
 LATER("enable_additional_node_meta_txt", SWITCH)

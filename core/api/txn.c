@@ -186,6 +186,43 @@ static bool txn_may(const struct txn_op *op, enum acl_resource resource, struct 
     return rights_may(resource, name, write ? ACL_WRITE : ACL_READ);
 }
 
+static bool txn_sets(const struct txn_op *op)
+{
+    return op->verb == TXN_SET || op->verb == TXN_CAS;
+}
+
+static struct view *txn_view(const struct txn_body *t)
+{
+    return store_reader_view(api_of(t->request)->reader);
+}
+
+static enum acl_access txn_access(const struct txn_op *op)
+{
+    return txn_verb_writes(op->kind, op->verb) ? ACL_WRITE : ACL_READ;
+}
+
+/* The check that is there decides; of a new one the service that has its id, or else the node. */
+static bool
+txn_may_check(const struct txn_body *t, const struct txn_op *op, const struct check_row *check)
+{
+    struct view_pin pin = {0};
+    struct check_row row;
+    struct view *v = txn_view(t);
+    bool there = view_check(v, check->node, check->id, &pin, &row) == OK;
+    view_pin_close(&pin);
+    if (check->service_id.len > 0) {
+        struct service_row service;
+        bool known = view_service(v, check->node, check->service_id, &pin, &service) == OK;
+        bool may =
+            known ? txn_may(op, ACL_SERVICE, service.name) : txn_may(op, ACL_NODE, check->node);
+        view_pin_close(&pin);
+        return may && rights_check_id(v, check->node, check->id, txn_access(op));
+    }
+    return there && !txn_sets(op) ? rights_check_id(v, check->node, check->id, txn_access(op))
+                                  : txn_may(op, ACL_NODE, check->node) &&
+                                        rights_check_id(v, check->node, check->id, txn_access(op));
+}
+
 static enum err txn_item_kv(struct txn_body *t, json_t *json)
 {
     struct txn_kv_item item = {0};
@@ -252,7 +289,9 @@ static enum err txn_item_node(struct txn_body *t, json_t *json)
         reason_set(&t->why, "operation %zu: Must provide node", t->count);
     }
     txn_row_op(&op, t, (struct bytes[]){node.row.name, set ? (struct bytes){0} : node.row.id});
-    return e == OK ? txn_add(t, &op, txn_may(&op, ACL_NODE, node.row.name)) : e;
+    bool may = txn_may(&op, ACL_NODE, node.row.name) &&
+               rights_node_id(txn_view(t), node.row.id, txn_access(&op));
+    return e == OK ? txn_add(t, &op, may) : e;
 }
 
 static enum err txn_item_service(struct txn_body *t, json_t *json)
@@ -278,7 +317,9 @@ static enum err txn_item_service(struct txn_body *t, json_t *json)
     }
     txn_row_op(&op, t, (struct bytes[]){service.node, service.id});
     struct bytes name = service.name.len > 0 ? service.name : service.id;
-    return e == OK ? txn_add(t, &op, txn_may(&op, ACL_SERVICE, name)) : e;
+    bool may = txn_may(&op, ACL_SERVICE, name) &&
+               rights_service_id(txn_view(t), service.node, service.id, txn_access(&op));
+    return e == OK ? txn_add(t, &op, may) : e;
 }
 
 static enum err txn_item_check(struct txn_body *t, json_t *json)
@@ -301,10 +342,7 @@ static enum err txn_item_check(struct txn_body *t, json_t *json)
         reason_set(&t->why, "operation %zu: a check needs a node and an id or a name", t->count);
     }
     txn_row_op(&op, t, (struct bytes[]){check.node, check.id});
-    bool of_service = check.service_name.len > 0;
-    bool may = txn_may(&op, of_service ? ACL_SERVICE : ACL_NODE,
-                       of_service ? check.service_name : check.node);
-    return e == OK ? txn_add(t, &op, may) : e;
+    return e == OK ? txn_add(t, &op, txn_may_check(t, &op, &check)) : e;
 }
 
 static enum err txn_item_session(struct txn_body *t, json_t *json)
@@ -355,6 +393,25 @@ static enum err txn_item(struct txn_body *t, json_t *json)
 /* --- answers ------------------------------------------------------------------------------------
  */
 
+/* Consul's transactions show an empty list as null, where its other answers show it as [], and
+ * clients compare. The member comes before any that holds JSON from outside. */
+static enum err txn_null(struct buf *out, size_t from, struct bytes member)
+{
+    const char *at = memmem(out->ptr + from, out->len - from, member.ptr, member.len);
+    if (at == NULL) {
+        return OK;
+    }
+    struct buf tail;
+    size_t end = (size_t)(at - out->ptr) + member.len;
+    buf_init(&tail, KV_ANSWER_MAX);
+    enum err e = buf_append(&tail, bytes_slice(buf_view(out), end, out->len));
+    buf_truncate(out, end - 2);
+    e = e == OK ? buf_append_str(out, "null") : e;
+    e = e == OK ? buf_append(out, buf_view(&tail)) : e;
+    buf_close(&tail);
+    return e;
+}
+
 static enum err
 txn_result_json(struct request *request, struct buf *out, const struct txn_result *r)
 {
@@ -362,6 +419,7 @@ txn_result_json(struct request *request, struct buf *out, const struct txn_resul
     struct service_row service;
     struct check_row check;
     struct bytes dc = bytes_of(api_of(request)->config->datacenter);
+    size_t start = out->len;
     enum err e = OK;
     switch (r->kind) {
     case TXN_KV:
@@ -377,11 +435,13 @@ txn_result_json(struct request *request, struct buf *out, const struct txn_resul
         e = buf_append_str(out, "{\"Service\":");
         e = e == OK ? row_service_decode(r->row, &service) : e;
         e = e == OK ? row_json_service(out, &service) : e;
+        e = e == OK ? txn_null(out, start, BYTES("\"Tags\":[]")) : e;
         break;
     case TXN_CHECK:
         e = buf_append_str(out, "{\"Check\":");
         e = e == OK ? row_check_decode(r->row, &check) : e;
         e = e == OK ? row_json_check(out, &check) : e;
+        e = e == OK ? txn_null(out, start, BYTES("\"ServiceTags\":[]")) : e;
         break;
     case TXN_SESSION:
         e = buf_append_str(out, "{\"Session\":null");

@@ -102,8 +102,9 @@ Test(config, the_first_users_two_files_are_valid)
     cr_assert(warned("ui: accepted, and not used by this build yet"));
     good("{\"server\": false, \"ui\": false, \"leave_on_terminate\": true,"
          " \"service\": {\"name\": \"api\", \"tags\": [\"api\", \"prod\"]}}");
-    cr_assert(warned("service: accepted"));
-    cr_assert_not(warned("service.name"));
+    cr_assert_eq(config->definition_count, 1);
+    cr_assert(config->definitions[0].service);
+    cr_assert_not(warned("service"));
 }
 
 Test(config, every_mistake_is_named)
