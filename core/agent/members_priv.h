@@ -14,6 +14,8 @@
 #include "core/agent/reconcile.h"
 #include "core/base/list.h"
 
+#include <stdatomic.h>
+
 /* What leaving is at.
  *
  *     STAYING --> REMOVING (from the voters; again while another change is under way)
@@ -62,6 +64,7 @@ struct members {
     struct list jobs;      /* struct join_job.link */
     struct timer retry;
     uint64_t tries;
+    atomic_bool stopping; /* the resolver's thread is to come to an end */
     /* founding */
     struct timer found;
     bool founding; /* this server waits for its cluster, and says so by a tag */

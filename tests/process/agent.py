@@ -504,7 +504,7 @@ def test_a_thousand_services():
 def test_bad_input():
     big = "x" * 600
     cases = [
-        (b"", "EOF"), (b"nope", "invalid character"), (b"[]", "object"), (b"{", "JSON"),
+        (b"", "EOF"), (b"nope", "invalid character"), (b"[]", "object"), (b"{", "EOF"),
         (b'{"Name":"x","Port":"80"}', "Port"), (b'{"Name":"x","Port":99999}', "Port"),
         (b'{"Name":"x","Tags":{}}', "Tags"), (b'{"Name":"x","Meta":{"k":1}}', "Meta"),
         (b'{"Name":"x","Meta":{"bad key":""}}', "invalid characters"),
