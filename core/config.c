@@ -35,14 +35,15 @@ static const struct config_flag flags[] = {
     {"advertise-wan", "advertise_addr_wan", "value", "Accepted, not used yet."},
     {"allow-write-http-from", "http_config.allow_write_http_from", "value",
      "Accepted, not used yet."},
-    {"alt-domain", "alt_domain", "value", "Accepted, not used yet."},
+    {"alt-domain", "alt_domain", "value", "A second domain that DNS answers for."},
     {"auto-reload-config", "auto_reload_config", NULL, "Accepted, not used yet."},
     {"bind", "bind_addr", "value", "Address that servers meet on. The default is 0.0.0.0."},
     {"bootstrap", "bootstrap", NULL, "The server may elect itself: a cluster of one."},
     {"bootstrap-expect", "bootstrap_expect", "value",
      "How many servers make the cluster: it is founded once so many have met. 1: this server "
      "alone."},
-    {"check_output_max_size", "check_output_max_size", "value", "Accepted, not used yet."},
+    {"check_output_max_size", "check_output_max_size", "value",
+     "How many bytes of a check's output are kept. The default is 4096."},
     {"client", "client_addr", "value",
      "Addresses where clients are answered, with spaces between them: IP addresses, or "
      "unix:// and a path. The default is 127.0.0.1."},
@@ -52,10 +53,14 @@ static const struct config_flag flags[] = {
      "How long a blocking query without a 'wait' parameter waits. The default is 300s."},
     {"disable-host-node-id", "disable_host_node_id", NULL, "Accepted, not used yet."},
     {"disable-keyring-file", "disable_keyring_file", NULL, "Accepted, not used yet."},
-    {"dns-port", "ports.dns", "value", "Accepted, not used yet."},
-    {"domain", "domain", "value", "Accepted, not used yet."},
-    {"enable-local-script-checks", "enable_local_script_checks", NULL, "Accepted, not used yet."},
-    {"enable-script-checks", "enable_script_checks", NULL, "Accepted, not used yet."},
+    {"dns-port", "ports.dns", "value",
+     "Port of DNS, UDP and TCP; 0: any free one, -1: none. The default is 8600."},
+    {"domain", "domain", "value", "Domain that DNS answers for. The default is consul."},
+    {"enable-local-script-checks", "enable_local_script_checks", NULL,
+     "Checks that files define may run programs."},
+    {"enable-script-checks", "enable_script_checks", NULL,
+     "Checks may run programs, also those that are registered over HTTP: whoever reaches it can "
+     "then run commands here."},
     {"encrypt", "encrypt", "value",
      "Key of the gossip, the same on all agents, as `keygen` makes it. Without one there is gossip "
      "on loopback only."},
@@ -85,7 +90,8 @@ static const struct config_flag flags[] = {
     {"primary-gateway", "primary_gateways", "value", "Accepted, not used yet."},
     {"protocol", "protocol", "value", "Accepted, not used yet."},
     {"raft-protocol", "raft_protocol", "value", "Accepted; it is 3."},
-    {"recursor", "recursors", "value", "Accepted, not used yet."},
+    {"recursor", "recursors", "value",
+     "Address of a DNS server that is asked about other domains. May be given several times."},
     {"rejoin", "rejoin_after_leave", NULL, "Joins the members it knew again, although it left."},
     {"retry-interval", "retry_interval", "value",
      "Time between two tries of -retry-join. The default is 30s."},
@@ -124,7 +130,8 @@ static const struct config_flag own_flags[] = {
     {"dev", NULL, NULL,
      "Development mode: a server of its own, in memory, on 127.0.0.1, with a debug log."},
     {"hcl", NULL, "value", "Refused: HCL is not supported. Write a JSON file."},
-    {"node-meta", "node_meta", "key:value", "Accepted, not used yet."},
+    {"node-meta", "node_meta", "key:value",
+     "Something to know of this node. May be given several times."},
 };
 
 #define FLAG_COUNT     (sizeof flags / sizeof flags[0])
@@ -191,12 +198,14 @@ static enum err flag_apply_own(struct config *c,
         return ERR_INVALID;
     }
     if (strcmp(flag->name, "node-meta") == 0) {
-        if (bytes_find(value, ':') == value.len) {
+        size_t colon = bytes_find(value, ':');
+        if (colon == value.len || colon > META_NAME_MAX || value.len > META_VALUE_MAX ||
+            config_map_add(&c->node_meta, bytes_slice(value, 0, colon),
+                           bytes_slice(value, colon + 1, value.len)) != OK) {
             reason_set(why, "flag -node-meta: expected key:value, got \"%.*s\"",
                        BYTES_FORMAT(value));
             return ERR_INVALID;
         }
-        config_warn(c, "flag: -node-meta: accepted, and not used by this build yet");
     }
     return OK;
 }
@@ -300,7 +309,10 @@ static struct config *config_new(void)
         .autopilot_stable_ms = AUTOPILOT_STABLE_MS,
         .stream_heartbeat_ms = STREAM_HEARTBEAT_MS,
         .shutdown_ms = SHUTDOWN_DEFAULT_MS,
+        .check_update_interval_ms = CHECK_UPDATE_DEFAULT_MS,
+        .check_output_max_size = CHECK_OUTPUT_MAX,
     };
+    config_default_dns(c);
     return c;
 }
 
@@ -325,10 +337,12 @@ void config_free(struct config *c)
         return;
     }
     config_keys_close(c);
+    config_definitions_close(c);
     free(c->advertise_problem);
     for (size_t i = 0; i < c->http_count; i++) {
         free((char *)(uintptr_t)c->http[i].address);
     }
+    config_close_dns(c);
     for (size_t i = 0; i < c->warning_count; i++) {
         free(c->warnings[i]);
     }
@@ -441,6 +455,12 @@ static enum err config_finish(struct config *c, struct reason *why)
     if (e == OK) {
         e = config_listen(c, why);
     }
+    if (e == OK) {
+        e = config_finish_dns(c, why);
+    }
+    if (e == OK) {
+        e = config_definitions_check(c, why);
+    }
     if (e != OK) {
         return e;
     }
@@ -533,7 +553,7 @@ enum err config_reload(const struct config *old, struct config **ret_config, str
         return e;
     }
     config_keys_keep(c, old);
-    if ((e = config_listen(c, why)) != OK) {
+    if ((e = config_listen(c, why)) != OK || (e = config_finish_dns(c, why)) != OK) {
         config_free(c);
         return e;
     }

@@ -277,6 +277,70 @@ static enum err config_set_texts(struct config *c,
     return OK;
 }
 
+static void map_close(struct config_map *map)
+{
+    for (size_t i = 0; i < map->count; i++) {
+        free(map->names[i]);
+        free(map->values[i]);
+    }
+    map->count = 0;
+}
+
+/* A name that comes again has the later value. */
+enum err config_map_add(struct config_map *map, struct bytes name, struct bytes value)
+{
+    size_t at = 0;
+    while (at < map->count && !bytes_equal(bytes_of(map->names[at]), name)) {
+        at++;
+    }
+    if (at == META_PAIRS_MAX) {
+        return ERR_INVALID;
+    }
+    if (at == map->count) {
+        map->names[map->count++] = mem_dup(name.ptr, name.len);
+    } else {
+        free(map->values[at]);
+    }
+    map->values[at] = mem_dup(value.ptr, value.len);
+    return OK;
+}
+
+static enum err config_set_map(struct config_map *map,
+                               json_t *value,
+                               const struct config_origin *o,
+                               struct reason *why)
+{
+    for (void *i = json_object_iter(value); i != NULL; i = json_object_iter_next(value, i)) {
+        const char *name = json_object_iter_key(i);
+        const char *text = json_string_value(json_object_iter_value(i));
+        if (strlen(name) > META_NAME_MAX || strlen(text) > META_VALUE_MAX ||
+            config_map_add(map, bytes_of(name), bytes_of(text)) != OK) {
+            reason_set(why,
+                       "%s: %s.%.60s: at most %u pairs, with names of %u and values of %u "
+                       "bytes",
+                       o->source, o->path, name, META_PAIRS_MAX, META_NAME_MAX, META_VALUE_MAX);
+            return ERR_INVALID;
+        }
+    }
+    return OK;
+}
+
+static bool map_keep(struct config_map *to, const struct config_map *from)
+{
+    bool same = to->count == from->count;
+    for (size_t i = 0; same && i < to->count; i++) {
+        same = strcmp(to->names[i], from->names[i]) == 0 &&
+               strcmp(to->values[i], from->values[i]) == 0;
+    }
+    map_close(to);
+    for (size_t i = 0; i < from->count; i++) {
+        to->names[i] = mem_strdup(from->names[i]);
+        to->values[i] = mem_strdup(from->values[i]);
+    }
+    to->count = from->count;
+    return same;
+}
+
 static void texts_close(struct config_texts *texts)
 {
     for (size_t i = 0; i < texts->count; i++) {
@@ -357,6 +421,12 @@ enum err config_key_set(struct config *c,
     }
     if (key->kind == KIND_TEXTS && key->used) {
         return config_set_texts(c, key, value, o, why);
+    }
+    if (key->kind == KIND_MAP && key->used) {
+        return config_set_map(config_field(c, key), (json_t *)(uintptr_t)value, o, why);
+    }
+    if (key->type != NULL && key->path[0] != '@' && strcmp(key->type, "@watch") != 0) {
+        return config_definitions_add(c, key, (json_t *)(uintptr_t)value, o, why);
     }
     if (key->used) {
         config_set_used(c, key, value, number);
@@ -461,6 +531,8 @@ config_key_keep(struct config *c, const struct config *old, const struct config_
         headers_keep(c, old);
     } else if (key->kind == KIND_TEXTS) {
         same = texts_keep(to, from);
+    } else if (key->kind == KIND_MAP) {
+        same = map_keep(to, from);
     } else if (key->kind == KIND_TEXT || key->kind == KIND_UUID) {
         const char *text = *(char *const *)from;
         same = text_same(*(char **)to, text);
@@ -492,6 +564,9 @@ void config_keys_close(struct config *c)
         }
         if (keys[i].used && keys[i].kind == KIND_TEXTS) {
             texts_close(config_field(c, &keys[i]));
+        }
+        if (keys[i].used && keys[i].kind == KIND_MAP) {
+            map_close(config_field(c, &keys[i]));
         }
     }
 }

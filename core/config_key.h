@@ -61,6 +61,8 @@ enum err config_key_set_text(struct config *c,
                              const struct config_origin *o,
                              struct reason *why) ERR_MUST_USE;
 void config_warn(struct config *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* `key=value` of a map: of -node-meta. ERR_INVALID: one too many. */
+enum err config_map_add(struct config_map *map, struct bytes name, struct bytes value) ERR_MUST_USE;
 /* Takes from `old` what a reload cannot change, with a warning for each difference. */
 void config_keys_keep(struct config *c, const struct config *old);
 /* Frees everything that the keys of `c` own. */
@@ -76,6 +78,20 @@ enum err config_ip_check(const char *key, const char *text, struct reason *why) 
 /* The private one (RFC 1918, RFC 6598) of these IPv4 addresses; NULL and a sentence if there is
  * none, or more than one. Borrowed. */
 const char *config_private_address(const char *const *addresses, size_t count, struct reason *why);
+
+/* config_dns.c: what DNS is without a word about it; where it listens. */
+void config_default_dns(struct config *c);
+enum err config_finish_dns(struct config *c, struct reason *why) ERR_MUST_USE;
+void config_close_dns(struct config *c);
+/* config_definition.c: keeps the service, services, check or checks that `value` is. */
+enum err config_definitions_add(struct config *c,
+                                const struct config_key *key,
+                                json_t *value,
+                                const struct config_origin *o,
+                                struct reason *why) ERR_MUST_USE;
+/* Whether all of them can be. */
+enum err config_definitions_check(const struct config *c, struct reason *why) ERR_MUST_USE;
+void config_definitions_close(struct config *c);
 
 /* Reads one file into `c`. */
 enum err config_file_read(struct config *c, const char *path, struct reason *why) ERR_MUST_USE;

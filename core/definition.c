@@ -684,26 +684,3 @@ enum err definition_service_valid(const struct service_definition *s, struct rea
     }
     return e;
 }
-
-/* --- what Go would say ----------------------------------------------------------------------- */
-
-/* The offset of an error is behind the token that was wrong. */
-void definition_json_reason(struct bytes text, const json_error_t *error, struct reason *why)
-{
-    size_t at = 0;
-    while (at < text.len && (text.ptr[at] == ' ' || text.ptr[at] == '\n' || text.ptr[at] == '\r' ||
-                             text.ptr[at] == '\t')) {
-        at++;
-    }
-    if (at == text.len) {
-        reason_set(why, "EOF");
-    } else if (text.ptr[at] == '{' && at + 1 < text.len && text.ptr[at + 1] != '"' &&
-               text.ptr[at + 1] != '}' && (unsigned char)text.ptr[at + 1] > ' ') {
-        reason_set(why, "invalid character '%c' looking for beginning of object key string",
-                   text.ptr[at + 1]);
-    } else if (strchr("{[\"-0123456789tfn", text.ptr[at]) == NULL) {
-        reason_set(why, "invalid character '%c' looking for beginning of value", text.ptr[at]);
-    } else {
-        reason_set(why, "invalid JSON at byte %d: %s", error->position, error->text);
-    }
-}

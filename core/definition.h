@@ -123,8 +123,4 @@ bool definition_status_wrong(struct bytes status);
 /* "ttl", "http", ...; "" for none. */
 const char *check_kind_name(enum check_kind kind);
 
-/* A text of Go's JSON decoder for what is no JSON: `invalid character 'b' looking for ...`, as far
- * as it can be known from jansson's. */
-void definition_json_reason(struct bytes text, const json_error_t *error, struct reason *why);
-
 #endif

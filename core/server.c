@@ -1,7 +1,9 @@
 #include "core/server.h"
 
 #include "core/agent/acl_begin.h"
+#include "core/agent/agent.h"
 #include "core/agent/members.h"
+#include "core/agent/sync_store.h"
 #include "core/agent/tokens.h"
 #include "core/api/api.h"
 #include "core/api/rights.h"
@@ -13,11 +15,13 @@
 #include "core/base/mem.h"
 #include "core/base/text.h"
 #include "core/config.h"
+#include "core/dns/server.h"
 #include "core/front/front.h"
 #include "core/host.h"
 #include "core/recovery.h"
 #include "core/rpc/frame.h"
 #include "core/rpc/server.h"
+#include "store/fleet.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -43,6 +47,7 @@ struct front_thread {
     struct server *server;
     struct loop *loop;
     struct front *front;
+    struct dns *dns; /* NULL: none */
     struct stream *stream;
     struct rpc_server *rpc; /* what client agents forward */
     struct store_reader reader;
@@ -60,8 +65,18 @@ struct confirm {
     struct stream_confirm *question;
 };
 
+/* The thread of what goes out: checks, and what is told to the catalog. */
+struct outbound {
+    struct loop *loop;
+    struct store_reader reader;
+    bool reading;
+    struct sync_store catalog;
+    struct agent *agent;
+};
+
 struct server {
     struct host host;
+    struct outbound outbound;
     struct store *store;
     struct members *members;
     struct clients *clients;
@@ -69,7 +84,9 @@ struct server {
     struct acl_begin *acl_begin;
     struct store_facts facts; /* as of the start */
     struct front_thread *threads;
-    struct front_listen listen[CONFIG_LISTENERS_MAX]; /* the same for each; borrowed by them */
+    struct front_listen listen[CONFIG_LISTENERS_MAX];     /* the same for each; borrowed by them */
+    struct front_listen dns_listen[CONFIG_LISTENERS_MAX]; /* the same of DNS */
+    size_t dns_count;
     unsigned thread_count;
     unsigned drained;
     atomic_bool open; /* the fronts are there */
@@ -167,6 +184,7 @@ static void front_on_reload(struct mail *m)
 {
     struct front_thread *t = LIST_OWNER(m, struct front_thread, reload_mail);
     t->api.config = t->next_config;
+    dns_configure(t->dns, t->next_config);
 }
 
 static enum err front_thread_open(struct front_thread *t,
@@ -205,6 +223,7 @@ static enum err front_thread_open(struct front_thread *t,
         .store = s->store,
         .members = s->members,
         .tokens = s->tokens,
+        .agent = s->outbound.agent,
         .reader = &t->reader,
         .stream = t->stream,
         .loop = t->loop,
@@ -242,6 +261,7 @@ static void front_thread_close(struct front_thread *t)
     if (t->loop == NULL) {
         return;
     }
+    dns_free(t->dns);
     rpc_server_free(t->rpc);
     t->rpc = NULL;
     front_free(t->front);
@@ -287,15 +307,45 @@ static bool server_on_visitor(void *ctx, int fd, struct bytes begun, const char 
 /* --- start --------------------------------------------------------------------------------------
  */
 
+/* Where nobody asked for the port, somebody else may have it: then there is no DNS, and we say so.
+ */
+static enum err front_thread_open_dns(struct front_thread *t, unsigned number, struct reason *why)
+{
+    struct server *s = t->server;
+    const struct config *config = server_config(s);
+    struct dns_options options = {
+        .number = number,
+        .loop = t->loop,
+        .config = config,
+        .store = s->store,
+        .reader = &t->reader,
+        .listen = s->dns_listen,
+        .listen_count = s->dns_count,
+    };
+    enum err e = dns_new(&options, &t->dns, why);
+    if (e == ERR_IN_USE && !config->dns.port_said) {
+        log_line(LOG_DNS_OFF, "%s", why->text);
+        s->dns_count = 0;
+        return OK;
+    }
+    for (size_t i = 0; e == OK && i < s->dns_count; i++) {
+        s->dns_listen[i].port = dns_port(t->dns, i);
+    }
+    return e;
+}
+
 /* All fronts listen on the same ports: what was any free one for the first is given to the rest. */
 static enum err server_open_fronts(struct server *s, struct reason *why)
 {
     const struct config *config = server_config(s);
     CHECK(config->http_count <= CONFIG_LISTENERS_MAX);
     memcpy(s->listen, config->http, sizeof s->listen);
+    memcpy(s->dns_listen, config->dns.listen, sizeof s->dns_listen);
+    s->dns_count = config->dns.listen_count;
     s->threads = mem_zalloc(s->thread_count, sizeof *s->threads);
     for (unsigned i = 0; i < s->thread_count; i++) {
         enum err e = front_thread_open(&s->threads[i], s, i, s->listen, why);
+        e = e == OK ? front_thread_open_dns(&s->threads[i], i, why) : e;
         if (e != OK) {
             return e;
         }
@@ -353,6 +403,68 @@ static enum err server_open_store(struct server *s, struct reason *why)
     return e;
 }
 
+/* --- the agent ----------------------------------------------------------------------------------
+ */
+
+static void outbound_on_changes(struct store_reader *r, struct change_batch *b)
+{
+    struct outbound *o = r->ctx;
+    if (b->replaced && o->agent != NULL) {
+        agent_compare_soon(o->agent);
+    }
+}
+
+static size_t outbound_nodes(void *ctx)
+{
+    struct outbound *o = ctx;
+    struct fleet_scan *scan = fleet_nodes(store_reader_view(&o->reader));
+    struct node_row row;
+    size_t count = 0;
+    while (fleet_next_node(scan, &row) == OK) {
+        count++;
+    }
+    fleet_scan_close(scan);
+    return count;
+}
+
+/* Its loop has stopped, or never ran. */
+static void outbound_stop(struct outbound *o)
+{
+    agent_stop(o->agent);
+    if (o->reading) {
+        store_reader_close(&o->reader);
+    }
+}
+
+/* The store has answered what was under way. */
+static void outbound_close(struct outbound *o)
+{
+    if (o->loop != NULL) {
+        loop_drain(o->loop);
+        agent_close(o->agent);
+        loop_free(o->loop);
+    }
+}
+
+static enum err server_open_agent(struct server *s, struct reason *why)
+{
+    struct outbound *o = &s->outbound;
+    o->loop = loop_new("outbound");
+    o->reader = (struct store_reader){.on_changes = outbound_on_changes, .ctx = o};
+    store_reader_open(&o->reader, s->store, o->loop);
+    o->reading = true;
+    o->catalog = (struct sync_store){.store = s->store, .reader = &o->reader, .loop = o->loop};
+    struct agent_options options = {
+        .loop = o->loop,
+        .config = server_config(s),
+        .node_id = s->host.node_id,
+        .server = {.ctx = &o->catalog, .ask = sync_store_ask, .write = sync_store_write},
+        .nodes = outbound_nodes,
+        .ctx = o,
+    };
+    return agent_open(&options, &o->agent, why);
+}
+
 static enum err server_open(struct host *h, struct reason *why)
 {
     struct server *s = server_of(h);
@@ -381,6 +493,10 @@ static enum err server_open(struct host *h, struct reason *why)
     s->tokens = tokens_new(config);
     rights_open(config, s->tokens);
     s->acl_begin = acl_begin_open(config, s->store, h->loop);
+    e = server_open_agent(s, why);
+    if (e != OK) {
+        return e;
+    }
     s->thread_count = (unsigned)config->front_threads;
     return server_open_fronts(s, why);
 }
@@ -406,6 +522,7 @@ static void server_reload(struct host *h, const struct config *config)
 {
     struct server *s = server_of(h);
     store_set_history(s->store, config->history_age_ms, config->history_bytes);
+    agent_reload(s->outbound.agent, config);
     for (unsigned i = 0; i < s->thread_count; i++) {
         s->threads[i].next_config = config;
         mailbox_post(loop_mailbox(s->threads[i].loop), &s->threads[i].reload_mail);
@@ -445,6 +562,7 @@ static void server_banner(const struct server *s)
 static void server_start(struct host *h)
 {
     struct server *s = server_of(h);
+    loop_start(s->outbound.loop);
     for (unsigned i = 0; i < s->thread_count; i++) {
         loop_start(s->threads[i].loop);
     }
@@ -461,6 +579,8 @@ static void server_join(struct host *h)
         loop_stop(s->threads[i].loop);
         loop_join(s->threads[i].loop);
     }
+    loop_stop(s->outbound.loop);
+    loop_join(s->outbound.loop);
 }
 
 static void server_close(struct host *h)
@@ -469,6 +589,7 @@ static void server_close(struct host *h)
     for (unsigned i = 0; s->threads != NULL && i < s->thread_count; i++) {
         front_thread_close(&s->threads[i]);
     }
+    outbound_stop(&s->outbound);
     members_stop(s->members);
     acl_begin_close(s->acl_begin);
     if (s->store != NULL) {
@@ -478,6 +599,7 @@ static void server_close(struct host *h)
     loop_drain(h->loop);
     members_close(s->members);
     acl_begin_free(s->acl_begin);
+    outbound_close(&s->outbound);
     for (unsigned i = 0; s->threads != NULL && i < s->thread_count; i++) {
         if (s->threads[i].loop != NULL) {
             /* The answers to writes whose clients were closed. */

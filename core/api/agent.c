@@ -1,4 +1,5 @@
 /* /v1/agent/: what this process is, its figures, and the orders that it takes. */
+#include "core/api/agent_local.h"
 #include "core/api/cluster.h"
 #include "core/api/forward.h"
 #include "core/base/check.h"
@@ -7,6 +8,8 @@
 #include "core/config.h"
 #include "core/host.h"
 #include "core/version.h"
+
+#include <string.h>
 
 void api_root(struct request *r)
 {
@@ -107,6 +110,25 @@ static json_t *agent_stats_server(struct api *api, const struct world *w)
         agent_stats_gossip(api, w), "stream", stream);
 }
 
+/* Where its gossip is, as clients that join by it look for it. */
+static void agent_self_gossip(json_t *debug, const struct gossip_member *m)
+{
+    bool v6 = strchr(m->address, ':') != NULL;
+    json_t *at = json_sprintf("tcp://%s%s%s:%u", v6 ? "[" : "", m->address, v6 ? "]" : "",
+                              (unsigned)m->port);
+    (void)json_object_set(debug, "SerfAdvertiseAddrLAN", at);
+    (void)json_object_set_new(debug, "SerfBindAddrLAN", at);
+}
+
+static json_t *agent_meta(const struct config *c)
+{
+    json_t *meta = json_pack("{s:s}", "consul-network-segment", "");
+    for (size_t i = 0; i < c->node_meta.count; i++) {
+        (void)json_object_set_new(meta, c->node_meta.names[i], json_string(c->node_meta.values[i]));
+    }
+    return meta;
+}
+
 static void agent_self(struct request *r, const struct world *w)
 {
     struct api *api = api_of(r);
@@ -120,17 +142,22 @@ static void agent_self(struct request *r, const struct world *w)
         (json_int_t)c->bootstrap_expect, "SerfPortLAN", (int)c->serf_lan_port, "ServerPort",
         (int)c->server_port, "KVMaxValueSize", (int)c->kv_max_value_size, "DefaultQueryTimeMs",
         (json_int_t)c->default_query_time_ms, "MaxQueryTimeMs", (json_int_t)c->max_query_time_ms);
+    char ttl_min[DURATION_TEXT_LEN];
+    duration_text(c->session_ttl_min_ms, ttl_min);
+    (void)json_object_set_new(json_object_get(self, "DebugConfig"), "SessionTTLMin",
+                              json_string(ttl_min));
     json_t *member = NULL;
     for (size_t i = 0; i < w->member_count; i++) {
         if (w->members[i].self) {
             member = member_json(&w->members[i]);
+            agent_self_gossip(json_object_get(self, "DebugConfig"), &w->members[i]);
         }
     }
     (void)json_object_set_new(self, "Member", member == NULL ? json_null() : member);
     (void)json_object_set_new(self, "Stats",
                               c->server ? agent_stats_server(api, w) : agent_stats_client(api, w));
     (void)json_object_set_new(self, "Coord", json_null());
-    (void)json_object_set_new(self, "Meta", json_object());
+    (void)json_object_set_new(self, "Meta", agent_meta(c));
     api_reply_value(r, 200, self);
 }
 
@@ -166,8 +193,20 @@ void api_agent_metrics(struct request *r)
     buf_close(&out);
 }
 
+/* The main thread has read the configuration before it answers the question behind it, and the
+ * agent has taken it before its own answer: then it is in force. */
+static void reload_known(struct request *r, const struct members_order *o)
+{
+    (void)o;
+    struct local_asked *k = local_new(r, AGENT_NOTHING, BYTES(""), BYTES(""));
+    if (k != NULL) {
+        local_send(k, NULL);
+    }
+}
+
 void api_agent_reload(struct request *r)
 {
+    const struct members_order order = {.verb = MEMBERS_LIST};
     host_reload(api_of(r)->host);
-    reply_shared(r, 200, NULL, NULL);
+    api_members_order(r, &order, reload_known);
 }

@@ -11,6 +11,7 @@
 #include "store/store.h"
 #include "stream/stream.h"
 
+struct agent;
 struct config;
 struct forward;
 struct host;
@@ -23,6 +24,7 @@ struct api {
     struct store *store;
     struct members *members;
     struct tokens *tokens;
+    struct agent *agent;
     struct store_reader *reader;
     struct stream *stream;
     struct loop *loop;

@@ -43,30 +43,6 @@ static void write_done(struct request *r, const struct proposal *p)
 
 /* --- who may ---------------------------------------------------------------------------------- */
 
-/* The service that has this id on the node, if there is one. */
-static bool service_may(struct request *r, struct bytes node, struct bytes id)
-{
-    struct view_pin pin = {0};
-    struct service_row row;
-    enum err e = view_service(store_reader_view(api_of(r)->reader), node, id, &pin, &row);
-    bool may = e != OK || rights_may(ACL_SERVICE, row.name, ACL_WRITE);
-    view_pin_close(&pin);
-    return may;
-}
-
-/* The check that has this id on the node, if there is one: its service's, or the node's. */
-static bool check_may(struct request *r, struct bytes node, struct bytes id)
-{
-    struct view_pin pin = {0};
-    struct check_row row;
-    enum err e = view_check(store_reader_view(api_of(r)->reader), node, id, &pin, &row);
-    bool may =
-        e != OK || (row.service_name.len > 0 ? rights_may(ACL_SERVICE, row.service_name, ACL_WRITE)
-                                             : rights_may(ACL_NODE, node, ACL_WRITE));
-    view_pin_close(&pin);
-    return may;
-}
-
 static bool judged(struct request *r, bool may)
 {
     if (!may) {
@@ -214,21 +190,23 @@ static void register_propose(struct request *r, const struct registration *g)
  * node's. */
 static bool register_may(struct request *r, const struct registration *g)
 {
+    struct view *v = store_reader_view(api_of(r)->reader);
     struct bytes node = g->node.row.name;
     bool may = true;
     if (!g->has_service || !g->skip_node_update) {
-        may = rights_may(ACL_NODE, node, ACL_WRITE);
+        may = rights_may(ACL_NODE, node, ACL_WRITE) && rights_node_id(v, g->node.row.id, ACL_WRITE);
     }
     if (g->has_service) {
         may = may && rights_may(ACL_SERVICE, g->service.name, ACL_WRITE) &&
-              service_may(r, node, g->service.id);
+              rights_service_id(v, node, g->service.id, ACL_WRITE);
     }
     for (size_t i = 0; may && i < g->check_count; i++) {
         const struct check_row *check = &g->checks[i];
         bool its = g->has_service && bytes_equal_nocase(check->service_id, g->service.id);
-        may = check->service_id.len == 0 ? rights_may(ACL_NODE, node, ACL_WRITE)
-                                         : its || service_may(r, node, check->service_id);
-        may = may && check_may(r, node, check->id);
+        may = check->service_id.len == 0
+                  ? rights_may(ACL_NODE, node, ACL_WRITE)
+                  : its || rights_service_id(v, node, check->service_id, ACL_WRITE);
+        may = may && rights_check_id(v, node, check->id, ACL_WRITE);
     }
     return judged(r, may);
 }

@@ -286,6 +286,7 @@ struct parked {
     struct watch_query query;
     struct read_options options;
     uint64_t epoch;
+    uint64_t rights; /* the index of access control when it began to wait */
 };
 
 /* The time is up, and the answer's index is below the client's, because this server's is. Whether
@@ -312,6 +313,12 @@ static void parked_done(struct watch *w, enum err status, const struct watch_ans
     struct store_facts facts;
     r->cancelled = NULL;
     r->ctx = NULL;
+    if (status == OK && p->rights != rights_index(store_reader_view(api_of(r)->reader))) {
+        /* The answer may be of before. */
+        read_evaluate(r, &p->query, &p->options);
+        free(p);
+        return;
+    }
     if (status != OK || !parked_is_behind(p, answer)) {
         read_reply(r, &p->options, status, answer);
         free(p);
@@ -345,6 +352,7 @@ static void read_wait(struct request *r, const struct watch_query *q, const stru
         .query = *q,
         .options = *o,
         .epoch = view_epoch(store_reader_view(api->reader)),
+        .rights = rights_index(store_reader_view(api->reader)),
     };
     r->ctx = p;
     r->cancelled = parked_cancelled;

@@ -186,6 +186,11 @@ struct acl *rights_of(struct view *v, struct bytes secret)
     return a;
 }
 
+uint64_t rights_index(struct view *v)
+{
+    return rights.enabled ? view_fleet_index(v, BYTES(FLEET_INDEX_ACL)) : 0;
+}
+
 /* --- in force -----------------------------------------------------------------------------------
  */
 
@@ -325,18 +330,66 @@ static bool authorize(struct request *r)
     return true;
 }
 
-void api_handle(struct request *r)
+static void handle(struct request *r)
 {
     if (!authorize(r)) {
-        return;
-    }
-    if (!rights.enabled) {
-        r->route->handler(r);
         return;
     }
     const struct acl *before = rights_enter(api_rights(r));
     r->route->handler(r);
     rights_leave(before);
+}
+
+/* A request whose token this server does not know, on its way to the leader and back: another
+ * server may have made it a moment ago. */
+struct catching_up {
+    struct store_read read;
+    struct request *request; /* NULL: nobody waits any more */
+};
+
+static void caught_up(struct store_read *read)
+{
+    struct catching_up *c = read->ctx;
+    struct request *r = c->request;
+    if (r != NULL) {
+        r->cancelled = NULL;
+        r->ctx = NULL;
+        handle(r);
+    }
+    free(c);
+}
+
+static void catching_up_cancelled(struct request *r)
+{
+    struct catching_up *c = r->ctx;
+    c->request = NULL;
+}
+
+static void catch_up(struct request *r)
+{
+    struct api *api = api_of(r);
+    struct catching_up *c = mem_zalloc(1, sizeof *c);
+    c->request = r;
+    c->read = (struct store_read){.done = caught_up, .ctx = c, .mode = READ_DEFAULT};
+    r->ctx = c;
+    r->cancelled = catching_up_cancelled;
+    store_read(api->store, api->loop, &c->read);
+}
+
+void api_handle(struct request *r)
+{
+    if (!rights.enabled) {
+        r->route->handler(r);
+        return;
+    }
+    /* What a stream's handler needs of the head is gone later. */
+    bool behind = r->route->acl != ROUTE_ACL_NONE && r->route->handler != api_stream &&
+                  api_rights(r) == NULL && !store_read_now(api_of(r)->store, READ_DEFAULT);
+    if (behind) {
+        catch_up(r);
+    } else {
+        handle(r);
+    }
 }
 
 bool api_resume(struct request *r, const struct acl **ret_before)

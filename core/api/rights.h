@@ -48,11 +48,20 @@ bool api_may(struct request *r,
              struct bytes name,
              enum acl_access access);
 
+/* Changes with whatever may change rights; 0 while access control is off. */
+uint64_t rights_index(struct view *v);
+
 /* The row of that name may be read. */
 bool rights_see(enum acl_resource resource, struct bytes name);
 bool rights_may(enum acl_resource resource, struct bytes name, enum acl_access access);
 /* An instance of a service, or a check (of its node alone: `service` empty). */
 bool rights_see_instance(struct bytes node, struct bytes service);
+
+/* Whether what has this id now, whatever the request calls it, may be accessed: else one's own name
+ * over another's id would be a way around. True where there is nothing. */
+bool rights_service_id(struct view *v, struct bytes node, struct bytes id, enum acl_access access);
+bool rights_check_id(struct view *v, struct bytes node, struct bytes id, enum acl_access access);
+bool rights_node_id(struct view *v, struct bytes id, enum acl_access access);
 
 /* The rights of a secret in a view (empty: the anonymous one); NULL: unknown or expired. */
 struct acl *rights_of(struct view *v, struct bytes secret);

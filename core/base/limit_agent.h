@@ -29,6 +29,8 @@
 #define CHECK_UPDATE_DEFAULT_MS 300000U
 /* What a script may have printed and not been read. */
 #define SCRIPT_READ_MAX         KIB(64)
+/* The checks of other nodes are asked for so often, for aliases of them. */
+#define ALIAS_REMOTE_MS         5000U
 /* A request that waits for a local service to change is asked again so often. */
 #define AGENT_WAIT_STEP_MS      2000U
 /* One answer about all services or checks. */

@@ -7,7 +7,12 @@ X("/v1/kv/",
   ROUTE_REPLICATED,
   api_kv)
 X("/v1/txn", ROUTE_EXACT, METHOD_PUT, ROUTE_ACL_SELF, ROUTE_REPLICATED, api_txn)
-X("/v1/session/create", ROUTE_EXACT, METHOD_PUT, ROUTE_ACL_SELF, ROUTE_REPLICATED, api_session_create)
+X("/v1/session/create",
+  ROUTE_EXACT,
+  METHOD_PUT,
+  ROUTE_ACL_SELF,
+  ROUTE_REPLICATED,
+  api_session_create)
 X("/v1/session/destroy/",
   ROUTE_PREFIX,
   METHOD_PUT,
@@ -65,6 +70,95 @@ X("/v1/agent/self", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_AGENT, ROUTE_LOCAL, api_a
 X("/v1/agent/metrics", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_AGENT, ROUTE_LOCAL, api_agent_metrics)
 X("/v1/agent/monitor", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_AGENT, ROUTE_LOCAL, api_agent_monitor)
 X("/v1/agent/reload", ROUTE_EXACT, METHOD_PUT, ROUTE_ACL_AGENT, ROUTE_LOCAL, api_agent_reload)
+X("/v1/agent/services", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_FILTER, ROUTE_LOCAL, api_agent_services)
+X("/v1/agent/service/", ROUTE_PREFIX, METHOD_GET, ROUTE_ACL_FILTER, ROUTE_LOCAL, api_agent_service)
+X("/v1/agent/service/register",
+  ROUTE_EXACT,
+  METHOD_PUT,
+  ROUTE_ACL_SELF,
+  ROUTE_LOCAL,
+  api_agent_service_register)
+X("/v1/agent/service/deregister/",
+  ROUTE_PREFIX,
+  METHOD_PUT,
+  ROUTE_ACL_SELF,
+  ROUTE_LOCAL,
+  api_agent_service_deregister)
+X("/v1/agent/service/maintenance/",
+  ROUTE_PREFIX,
+  METHOD_PUT,
+  ROUTE_ACL_SELF,
+  ROUTE_LOCAL,
+  api_agent_service_maintenance)
+X("/v1/agent/maintenance",
+  ROUTE_EXACT,
+  METHOD_PUT,
+  ROUTE_ACL_SELF,
+  ROUTE_LOCAL,
+  api_agent_maintenance)
+X("/v1/agent/health/service/id/",
+  ROUTE_PREFIX,
+  METHOD_GET,
+  ROUTE_ACL_FILTER,
+  ROUTE_LOCAL,
+  api_agent_health_id)
+X("/v1/agent/health/service/name/",
+  ROUTE_PREFIX,
+  METHOD_GET,
+  ROUTE_ACL_FILTER,
+  ROUTE_LOCAL,
+  api_agent_health_name)
+X("/v1/agent/checks", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_FILTER, ROUTE_LOCAL, api_agent_checks)
+X("/v1/agent/check/register",
+  ROUTE_EXACT,
+  METHOD_PUT,
+  ROUTE_ACL_SELF,
+  ROUTE_LOCAL,
+  api_agent_check_register)
+X("/v1/agent/check/deregister/",
+  ROUTE_PREFIX,
+  METHOD_PUT,
+  ROUTE_ACL_SELF,
+  ROUTE_LOCAL,
+  api_agent_check_deregister)
+X("/v1/agent/check/pass/",
+  ROUTE_PREFIX,
+  METHOD_PUT,
+  ROUTE_ACL_SELF,
+  ROUTE_LOCAL,
+  api_agent_check_pass)
+X("/v1/agent/check/warn/",
+  ROUTE_PREFIX,
+  METHOD_PUT,
+  ROUTE_ACL_SELF,
+  ROUTE_LOCAL,
+  api_agent_check_warn)
+X("/v1/agent/check/fail/",
+  ROUTE_PREFIX,
+  METHOD_PUT,
+  ROUTE_ACL_SELF,
+  ROUTE_LOCAL,
+  api_agent_check_fail)
+X("/v1/agent/check/update/",
+  ROUTE_PREFIX,
+  METHOD_PUT,
+  ROUTE_ACL_SELF,
+  ROUTE_LOCAL,
+  api_agent_check_update)
+X("/v1/agent/host", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_OPERATOR, ROUTE_LOCAL, api_agent_host)
+X("/v1/agent/version", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_AGENT, ROUTE_LOCAL, api_agent_version)
+X("/v1/agent/connect/ca/roots",
+  ROUTE_EXACT,
+  METHOD_GET,
+  ROUTE_ACL_NONE,
+  ROUTE_LOCAL,
+  api_agent_connect_roots)
+X("/v1/agent/connect/ca/leaf/",
+  ROUTE_PREFIX,
+  METHOD_GET,
+  ROUTE_ACL_NONE,
+  ROUTE_LOCAL,
+  api_agent_connect_leaf)
 X("/v1/agent/leave", ROUTE_EXACT, METHOD_PUT, ROUTE_ACL_AGENT, ROUTE_LOCAL, api_agent_leave)
 X("/v1/agent/join/", ROUTE_PREFIX, METHOD_PUT, ROUTE_ACL_AGENT, ROUTE_LOCAL, api_agent_join)
 X("/v1/agent/force-leave/",

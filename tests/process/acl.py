@@ -317,6 +317,37 @@ def services_and_nodes_are_judged_by_name():
             r = s.put("/v1/catalog/deregister", json.dumps(body).encode(), headers=web)
             assert r.status == status, (body, r)
         assert s.put("/v1/session/create", b'{"Node":"n-db"}', headers=web).status == 403
+        # In a transaction too what is there decides, not what the request calls it.
+        for op in ({"Service": {"Verb": "delete", "Node": "n-db",
+                                "Service": {"ID": "db1", "Service": "web"}}},
+                   {"Check": {"Verb": "delete", "Check": {"Node": "n-db", "CheckID": "c",
+                                                          "ServiceName": "web"}}},
+                   {"Check": {"Verb": "set", "Check": {
+                       "Node": "n-db", "CheckID": "c", "Name": "c", "Status": "critical",
+                       "ServiceID": "db1", "ServiceName": "web"}}},
+                   {"Node": {"Verb": "delete", "Node": {"Node": "n-db"}}}):
+            r = s.put("/v1/txn", json.dumps([op]).encode(), headers=web)
+            assert r.status == 409 and "Permission denied" in r.text(), (op, r)
+        assert len(s.get("/v1/health/service/db?passing", headers=ROOT).json()) == 1
+
+
+def a_waiting_query_answers_by_the_rights_of_its_end():
+    with server() as s:
+        s.put("/v1/kv/app/a", b"1", headers=ROOT)
+        token = token_for(s, "waiting", [("key_prefix", "app/", "read")])
+        index = s.get("/v1/kv/app/?recurse", headers=token).index()
+        for path in ("/v1/kv/app/?recurse", "/v1/kv/app/a?raw"):
+            with s.connect() as c:
+                c.send_request("GET", path + ("&" if "?" in path else "?")
+                               + "index=%d&wait=1s" % index, headers=token)
+                # The policy goes while it waits; nothing it waits for happens.
+                if path.endswith("raw"):
+                    ident = [p["ID"] for p in s.get("/v1/acl/policies", headers=ROOT).json()
+                             if p["Name"] == "waiting"][0]
+                    s.delete("/v1/acl/policy/" + ident, headers=ROOT)
+                    assert c.read_response().status == 403
+                else:
+                    assert c.read_response().status == 200
 
 
 # --- streams --------------------------------------------------------------------------------------
@@ -421,6 +452,7 @@ def bootstrapping_happens_once():
 
 
 herald.main([every_route_decides, key_verbs_and_forms, listing_needs_list_where_it_is_asked_for,
-             services_and_nodes_are_judged_by_name, streams_deliver_what_may_be_read,
+             services_and_nodes_are_judged_by_name,
+             a_waiting_query_answers_by_the_rights_of_its_end, streams_deliver_what_may_be_read,
              a_revoked_token_ends_its_stream, unknown_tokens_open_no_stream,
              secrets_are_for_those_who_may_write, off_means_off, bootstrapping_happens_once])
