@@ -315,7 +315,8 @@ static bool front_dns_rights(struct view *v, void *ctx, struct acl **ret_acl)
     if (!rights_enabled()) {
         return false;
     }
-    *ret_acl = rights_of(v, secret.len > 0 ? secret : tokens_get(s->tokens, TOKEN_DEFAULT));
+    struct acl *acl = rights_of(v, secret.len > 0 ? secret : tokens_get(s->tokens, TOKEN_DEFAULT));
+    *ret_acl = acl == NULL ? NULL : acl_ref(acl);
     return true;
 }
 
