@@ -4,12 +4,19 @@
 #include "core/base/check.h"
 #include "core/cli/sync_feed.h"
 #include "core/cli/sync_plan.h"
+#include "core/client.h"
 #include "core/server.h"
 
 #include <string.h>
 
 /* The commands are linked with the agent's, which is not run here. */
 int server_main(struct config *config)
+{
+    (void)config;
+    return 1;
+}
+
+int client_main(struct config *config)
 {
     (void)config;
     return 1;
