@@ -19,6 +19,8 @@
 #define SESSION_ID_MAX        64U  /* a UUID has 36 */
 #define EVENT_PAYLOAD_MAX     512U /* before encoding, as Consul; the answer names it */
 #define EVENTS_KEPT           256U /* for /v1/event/list; the change stream keeps all */
+/* A node with at most so many checks is read in one pass, whatever is asked of it. */
+#define NODE_CHECKS_FEW       64U
 /* An answer about the fleet. */
 #define FLEET_ANSWER_MAX      MIB(512)
 #define TXN_OPS_MAX           4096U  /* Consul takes 64, newer ones 128 */
@@ -37,7 +39,10 @@
 /* What expires ends so much later than it says: whoever counts from our answer is never early. */
 #define EXPIRE_SLACK_MS       50U
 #define EXPIRE_RETRY_MS       1000U /* between two tries to end what is due */
-#define EXPIRE_TICK_MS        500U  /* between two looks whether this server leads */
+#define RECONCILE_TICK_MS     500U  /* between two looks whether this server leads */
+#define RECONCILE_RETRY_MS    100U
+#define RECONCILE_INTERVAL_MS 60000U /* between two comparisons of all nodes */
+#define EXPIRE_TICK_MS        500U   /* between two looks whether this server leads */
 #define KEY_TTL_MIN_MS        1000U
 #define KEY_TTL_MAX_MS        (366ULL * 86400000U)
 

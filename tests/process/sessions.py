@@ -302,6 +302,8 @@ def test_txn_of_keys():
             (11, 'unknown KV verb "bogus"')])
         equal(s.row("q"), None)
         equal(s.row("p/1")["ModifyIndex"], index)
+        equal(whats(txn(s, kv("lock", "q", "n", Session="bogus"))[1]), [
+            (0, "failed session lookup: index error: UUID must be 36 characters")])
         status, got = txn(s, kv("unlock", "p/l", "n", Session=a), kv("delete", "p/1"),
                           kv("delete-tree", "p/"), kv("get-tree", "p/"))
         equal((status, len(got["Results"])), (200, 1))
@@ -462,6 +464,22 @@ def test_command_lock_lost():
             p.line_with("held")
             s.ok("PUT", "/v1/session/destroy/" + s.row("lk/.lock")["Session"])
             equal(p.process.wait(20), 1)
+
+
+def test_command_lock_interrupted():
+    with Agent() as s:
+        own = s.get("/v1/agent/self").json()["Config"]["NodeName"]
+        s.ok("PUT", "/v1/catalog/register",
+             {"Node": own, "Address": "127.0.0.1",
+              "Check": {"Node": own, "CheckID": "serfHealth", "Name": "s", "Status": "passing"}})
+        env = {"CONSUL_HTTP_ADDR": "127.0.0.1:%d" % s.port}
+        with herald.Program([herald.program(), "lock", "lk", "echo held; sleep 60"], env=env) as p:
+            p.line_with("held")
+            p.process.send_signal(signal.SIGTERM)
+            equal(p.process.wait(20), 1)
+        assert "Session" not in s.row("lk/.lock")
+        # Given back, not lost: there is no delay.
+        equal(s.acquire("lk/.lock", s.create())[0], True)
 
 
 # --- fencing ---------------------------------------------------------------------------------
