@@ -142,6 +142,10 @@ static void agent_self(struct request *r, const struct world *w)
         (json_int_t)c->bootstrap_expect, "SerfPortLAN", (int)c->serf_lan_port, "ServerPort",
         (int)c->server_port, "KVMaxValueSize", (int)c->kv_max_value_size, "DefaultQueryTimeMs",
         (json_int_t)c->default_query_time_ms, "MaxQueryTimeMs", (json_int_t)c->max_query_time_ms);
+    char ttl_min[DURATION_TEXT_LEN];
+    duration_text(c->session_ttl_min_ms, ttl_min);
+    (void)json_object_set_new(json_object_get(self, "DebugConfig"), "SessionTTLMin",
+                              json_string(ttl_min));
     json_t *member = NULL;
     for (size_t i = 0; i < w->member_count; i++) {
         if (w->members[i].self) {
