@@ -351,6 +351,9 @@ enum err decode_inside(struct decode *d, json_t *json, const struct decode_type 
          i = json_object_iter_next(json, i)) {
         const struct decode_field *f = field_of(type, json_object_iter_key(i));
         json_t *value = json_object_iter_value(i);
+        if (f == NULL && type->lenient) {
+            continue;
+        }
         if (f == NULL) {
             return decode_fail(d, ERR_INVALID, "json: unknown field \"%.200s\"",
                                json_object_iter_key(i));

@@ -48,7 +48,8 @@ struct decode_type {
     const char *name; /* Go's, for the errors */
     const struct decode_field *fields;
     size_t count;
-    bool snake; /* `check_id` is CheckID too */
+    bool snake;   /* `check_id` is CheckID too */
+    bool lenient; /* what is not in the table is passed over */
 };
 
 /* `ret` is what the fields' offsets count from; what the JSON does not name stays as it is. */

@@ -182,9 +182,9 @@ enum err catalog_set_check(struct apply *a, const struct check_row *row)
     if (e == OK && row->service_id.len > 0) {
         e = catalog_service(a, (struct bytes[]){row->node, row->service_id}, &service, &s);
         if (e == ERR_NOT_FOUND) {
-            apply_refuse(a, "check %.*s is of a service that node %.*s does not have: %.*s",
-                         BYTES_FORMAT(row->id), BYTES_FORMAT(row->node),
-                         BYTES_FORMAT(row->service_id));
+            /* Consul's words, which its own tests look for. */
+            apply_refuse(a, "failed inserting check: Missing service registration on node \"%.*s\"",
+                         BYTES_FORMAT(row->node));
             rocks_slice_close(&node);
             return OK;
         }

@@ -332,9 +332,6 @@ static bool change_scan_wants(const struct change_scan *scan, const struct chang
     if (c->topic != CHANGE_KV) {
         return false;
     }
-    if (c->topic != CHANGE_KV) {
-        return false;
-    }
     return c->op == CHANGE_DELETE_PREFIX ? bytes_begins(scan->key, c->key)
                                          : bytes_equal(scan->key, c->key);
 }

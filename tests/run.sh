@@ -113,8 +113,8 @@ kind_swim() {
 
 kind_contract() {
     need_build build-asan herald || return
-    scripts 'tests/process/kv_contract.py tests/process/snapshot.py tests/process/acl.py
-        tests/process/wakeup_matrix.py tests/process/sessions.py
+    scripts 'tests/process/kv_contract.py tests/process/catalog.py tests/process/snapshot.py
+        tests/process/acl.py tests/process/wakeup_matrix.py tests/process/sessions.py
         tests/cluster/doors.py' build-asan 300
 }
 
@@ -141,7 +141,8 @@ kind_cluster() {
         script build 86400 tests/cluster/fire.py "$1" "${2:-120}" --servers 3,5 --ledger \
             --verbose --fault $mixes,everything
     else
-        script build 600 tests/cluster/fire.py --ci
+        script build 600 tests/cluster/fire.py --ci || return
+        script build 300 tests/cluster/locks.py
     fi
 }
 

@@ -13,15 +13,14 @@
 
 /* --- questions as bytes ---------------------------------------------------------------------- */
 
-/* The form, two flags, the lengths of seven texts. */
+/* The form, two flags, the lengths of six texts. */
 #define QUESTION_FRAME 64
 
 /* The form is named by its address: a variant never leaves the process. */
 static struct bytes
 question_encode(struct arena *a, const struct fleet_form *form, const struct fleet_question *q)
 {
-    const struct bytes texts[] = {q->datacenter, q->name, q->near, q->filter,
-                                  q->token,      q->tags, q->meta};
+    const struct bytes texts[] = {q->datacenter, q->name, q->near, q->filter, q->tags, q->meta};
     struct buf out;
     buf_init(&out, HTTP_REQUEST_ARENA_MAX);
     size_t len = QUESTION_FRAME;
@@ -51,8 +50,8 @@ static const struct fleet_form *question_decode(struct bytes variant, struct fle
     memcpy(&form, address.ptr, sizeof form);
     q->pretty = unpack_u8(&in) != 0;
     q->passing = unpack_u8(&in) != 0;
-    struct bytes *const texts[] = {&q->datacenter, &q->name, &q->near, &q->filter,
-                                   &q->token,      &q->tags, &q->meta};
+    struct bytes *const texts[] = {&q->datacenter, &q->name, &q->near,
+                                   &q->filter,     &q->tags, &q->meta};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         *texts[i] = unpack_bytes(&in, UINT32_MAX);
     }
@@ -371,7 +370,7 @@ question_read(struct request *r, const struct fleet_form *form, struct fleet_que
     struct bytes value;
     q->datacenter = bytes_of(config->datacenter);
     q->name = form->missing != NULL ? r->rest : (struct bytes){0};
-    if (request_arg(r, "passing", &value)) {
+    if (form->passing && request_arg(r, "passing", &value)) {
         q->passing = true;
         if (value.len > 0 && !bool_parse(value, &q->passing)) {
             reply_text(r, 400, "Invalid value for ?passing");

@@ -23,7 +23,6 @@ struct fleet_question {
     struct bytes name; /* what the path named; empty: nothing */
     struct bytes near; /* the node's name, not _agent; empty: no order asked for */
     struct bytes filter;
-    struct bytes token;
     struct bytes tags; /* texts */
     struct bytes meta; /* texts: names and values in turn; of the node */
 };
@@ -65,6 +64,7 @@ struct fleet_form {
     bool catalog;                      /* X-Consul-Effective-Consistency */
     bool cacheable;                    /* ?cached */
     bool constant;                     /* always the same: nothing wakes it */
+    bool passing;                      /* ?passing is looked at */
     enum err (*rows)(struct fleet_answer *a);
     /* NULL: 200 always. */
     int (*status)(const struct fleet_answer *a);

@@ -139,6 +139,7 @@ static const struct fleet_form SERVICE = {
     .schema = &BEXPR_INSTANCE,
     .catalog = true,
     .cacheable = true,
+    .passing = true,
     .rows = service_rows,
 };
 

@@ -205,9 +205,10 @@ static const struct decode_field SESSION_BODY_FIELDS[] = {
 };
 
 static const struct decode_type SESSION_BODY = {
-    .name = "structs.Session",
+    .name = "Session",
     .fields = SESSION_BODY_FIELDS,
     .count = sizeof SESSION_BODY_FIELDS / sizeof SESSION_BODY_FIELDS[0],
+    .lenient = true, /* as Consul 1.8.7 is here, and nowhere else */
 };
 
 /* False: the body cannot be read, which has been answered. */

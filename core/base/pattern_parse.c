@@ -22,6 +22,7 @@ struct parse {
     size_t depth;
     int32_t atom; /* the first step of what a repetition would repeat; -1: nothing */
     bool repeated;
+    size_t repeat_at; /* where that repetition was said */
     struct reason *why;
 };
 
@@ -451,13 +452,15 @@ static bool parse_repeat(struct parse *s, enum err *ret_err)
     if (s->atom < 0) {
         *ret_err = parse_fail(s, "missing argument to repetition operator", said);
     } else if (s->repeated) {
-        *ret_err = parse_fail(s, "invalid nested repetition operator", said);
+        *ret_err = parse_fail(s, "invalid nested repetition operator",
+                              bytes_slice(s->text, s->repeat_at, s->at));
     } else if (least > (int32_t)PATTERN_REPEAT_MAX || most > (int32_t)PATTERN_REPEAT_MAX ||
                (most >= 0 && most < least)) {
         *ret_err = parse_fail(s, "invalid repeat count", said);
     } else {
         *ret_err = repeat(s, least, most) ? OK : parse_too_big(s);
         s->repeated = true;
+        s->repeat_at = begin;
     }
     return true;
 }

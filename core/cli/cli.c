@@ -143,6 +143,12 @@ static int cli_group(const struct cli *cli, const char *group, const char *text,
     return help ? 0 : 1;
 }
 
+int cli_catalog(const struct cli *cli, int argc, char **argv)
+{
+    return cli_group(cli, "catalog", "  What is registered: nodes and services.\n",
+                     argc > 0 ? argv[0] : NULL);
+}
+
 int cli_kv(const struct cli *cli, int argc, char **argv)
 {
     char text[512];

@@ -31,9 +31,13 @@ enum stream_start {
 
 struct streamer {
     struct http_client *client;
+    const char *topic;
     const char *prefix;
     const char *key;
     const char *filter;
+    struct flag_texts tags;
+    const char *status;
+    const char *node;
     bool text;
     bool once;
     bool on_compacted_snapshot;
@@ -83,7 +87,41 @@ static enum err print_text_value(struct buf *out, struct bytes value64)
     return e;
 }
 
-static enum err print_text(struct buf *out, struct bytes element)
+static enum err print_word(struct buf *out, struct bytes text)
+{
+    return is_plain(text) ? buf_append(out, text) : json_quote(out, text);
+}
+
+/* An element of the fleet: service node/id status, or its key. */
+static enum err print_text_fleet(struct buf *out, const json_t *event)
+{
+    static const char *const names[] = {"service", "node", "id", "status"};
+    static const char *const before[] = {"", " ", "/", " "};
+    struct bytes key = json_bytes(json_object_get(event, "key"));
+    if (key.len > 0) {
+        return print_word(out, key);
+    }
+    enum err e = OK;
+    for (size_t i = 0; i < 4 && e == OK; i++) {
+        struct bytes text = json_bytes(json_object_get(event, names[i]));
+        if (text.len > 0) {
+            e = buf_append_str(out, before[i]);
+            e = e == OK ? print_word(out, text) : e;
+        }
+    }
+    return e;
+}
+
+static enum err print_text_key(struct buf *out, const json_t *event, const char *op)
+{
+    enum err e = print_word(out, json_bytes(json_object_get(event, "key")));
+    if (e == OK && (op == NULL || strcmp(op, "set") == 0)) {
+        e = print_text_value(out, json_bytes(json_object_get(event, "value")));
+    }
+    return e;
+}
+
+static enum err print_text(struct buf *out, struct bytes element, bool kv)
 {
     json_t *event = NULL;
     struct reason why;
@@ -92,15 +130,16 @@ static enum err print_text(struct buf *out, struct bytes element)
         return ERR_INVALID;
     }
     const char *op = json_string_value(json_object_get(event, "op"));
-    struct bytes key = json_bytes(json_object_get(event, "key"));
+    /* Rows of a snapshot have no op, and rows of the fleet no index there. */
     enum err e = json_u64(json_object_get(event, op == NULL ? "modify_index" : "index"), &index);
-    e = e != OK ? e
-                : buf_printf(out, "%llu %s ", (unsigned long long)index, op == NULL ? "is" : op);
-    if (e == OK) {
-        e = is_plain(key) ? buf_append(out, key) : json_quote(out, key);
+    if (e == OK || kv) {
+        e = e != OK ? e : buf_printf(out, "%llu ", (unsigned long long)index);
+    } else {
+        e = OK;
     }
-    if (e == OK && (op == NULL || strcmp(op, "set") == 0)) {
-        e = print_text_value(out, json_bytes(json_object_get(event, "value")));
+    e = e == OK ? buf_printf(out, "%s ", op == NULL ? "is" : op) : e;
+    if (e == OK) {
+        e = kv ? print_text_key(out, event, op) : print_text_fleet(out, event);
     }
     json_decref(event);
     return e == OK ? buf_append_char(out, '\n') : e;
@@ -118,7 +157,7 @@ static enum err print_elements(struct streamer *s, struct bytes line, const char
     enum err e = OK;
     while (e == OK && json_next_element(&rest, &element)) {
         if (s->text) {
-            e = print_text(&s->pending, element);
+            e = print_text(&s->pending, element, strcmp(s->topic, "kv") == 0);
         } else {
             e = buf_append(&s->pending, element);
             e = e == OK ? buf_append_char(&s->pending, '\n') : e;
@@ -294,7 +333,17 @@ static bool stream_data(void *ctx, struct bytes piece)
 
 static enum err stream_query(const struct streamer *s, struct buf *out)
 {
-    enum err e = buf_append_str(out, "topic=kv&format=ndjson&batch=1");
+    enum err e = buf_append_str(out, "format=ndjson&batch=1");
+    e = e == OK ? http_query(out, "topic", bytes_of(s->topic)) : e;
+    for (size_t i = 0; i < s->tags.count && e == OK; i++) {
+        e = http_query(out, "tag", bytes_of(s->tags.items[i]));
+    }
+    if (e == OK && s->status != NULL) {
+        e = http_query(out, "status", bytes_of(s->status));
+    }
+    if (e == OK && s->node != NULL) {
+        e = http_query(out, "node", bytes_of(s->node));
+    }
     if (e == OK && s->key != NULL) {
         e = http_query(out, "key", bytes_of(s->key));
     } else if (e == OK && s->prefix[0] != '\0') {
@@ -466,7 +515,7 @@ static bool stream_from(struct streamer *s, const char *from)
 
 int cli_stream(const struct cli *cli, int argc, char **argv)
 {
-    struct streamer s = {.prefix = ""};
+    struct streamer s = {.topic = "kv", .prefix = ""};
     const char *from = "now";
     const char *format = "json";
     const char *compacted = "stop";
@@ -484,14 +533,23 @@ int cli_stream(const struct cli *cli, int argc, char **argv)
         {"from", FLAG_TEXT, &from, "now|oldest|snapshot|INDEX|EPOCH:INDEX",
          "Where to begin: with the next change (the default), the oldest kept one, the present "
          "state, or after an index."},
-        {"key", FLAG_TEXT, &s.key, "string", "Only this key."},
+        {"key", FLAG_TEXT, &s.key, "string", "Only this key, or service, node, check, ..."},
+        {"node", FLAG_TEXT, &s.node, "string",
+         "Only what is on this node (topics service, check and session)."},
         {"once", FLAG_SWITCH, &s.once, NULL, "Ends when all that there is now has been printed."},
         {"prefix", FLAG_TEXT, &s.prefix, "string", "Only keys that begin so."},
+        {"status", FLAG_TEXT, &s.status, "passing|passing,warning|any",
+         "Topic service: only instances that are no worse."},
+        {"tag", FLAG_TEXTS, &s.tags, "string",
+         "Topic service: only instances with this tag; may be given several times."},
+        {"topic", FLAG_TEXT, &s.topic, "kv|service|node|check|session|event",
+         "What to stream: changes of keys (the default), or of the fleet."},
     };
     const struct cli_help help = {
         .usage = "stream [options]",
-        .text = "  Prints changes of keys as they happen. When the connection is lost, connects\n"
-                "  again and continues where it was; standard error says so.\n",
+        .text =
+            "  Prints changes of keys, or of the fleet, as they happen. When the connection is\n"
+            "  lost, connects again and continues where it was; standard error says so.\n",
         .http = true,
         .flags = {.flags = flags, .count = sizeof flags / sizeof flags[0]},
     };

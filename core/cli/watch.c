@@ -24,6 +24,9 @@ struct watcher {
     struct http_client *client;
     const char *key;    /* or NULL */
     const char *prefix; /* or NULL */
+    /* Of the types that watch no key: the path, and what its query begins with. */
+    struct buf path;
+    struct buf query;
     int command_argc;
     char **command;
     bool shell;
@@ -91,6 +94,18 @@ static enum err render(struct buf *out, const json_t *rows, bool list, bool pret
         e = e != OK ? e : render_row(out, pretty ? &item : &compact, &entry);
     }
     return e != OK ? e : buf_append_str(out, pretty ? "\n]\n" : "]\n");
+}
+
+/* What else is watched comes as it is to be shown. */
+static enum err render_plain(struct buf *out, struct bytes json, bool pretty)
+{
+    json_t *value = json_loadb(json.ptr, json.len, JSON_DECODE_ANY, NULL);
+    char *text = json_dumps(value, pretty ? JSON_INDENT(4) | JSON_ENCODE_ANY
+                                          : JSON_COMPACT | JSON_ENCODE_ANY);
+    enum err e = text != NULL ? buf_printf(out, "%s\n", text) : ERR_INVALID;
+    free(text);
+    json_decref(value);
+    return e;
 }
 
 /* --- one command per change ---------------------------------------------------------------------
@@ -170,42 +185,72 @@ static int handler_run(const struct watcher *w, struct bytes data)
 /* --- the query ----------------------------------------------------------------------------------
  */
 
+/* Where to ask, and how. */
+static enum err watch_target(const struct watcher *w, struct buf *path, struct buf *query)
+{
+    enum err e = OK;
+    if (w->path.len > 0) {
+        e = buf_append(path, buf_view(&w->path));
+        e = e == OK ? buf_append(query, buf_view(&w->query)) : e;
+    } else {
+        e = http_path(path, "/v1/kv/", bytes_of(w->prefix != NULL ? w->prefix : w->key));
+        e = e == OK && w->prefix != NULL ? buf_append_str(query, "recurse=") : e;
+    }
+    e = e == OK && query->len > 0 ? buf_append_char(query, '&') : e;
+    e = e == OK ? buf_printf(query, "index=%llu&wait=" WATCH_WAIT, (unsigned long long)w->index)
+                : e;
+    /* Both are C strings to the client. */
+    e = e == OK ? buf_append_char(path, '\0') : e;
+    return e == OK ? buf_append_char(query, '\0') : e;
+}
+
+static enum err watch_render(const struct watcher *w,
+                             const struct http_answer *answer,
+                             struct buf *ret_body,
+                             struct reason *why)
+{
+    bool pretty = w->command_argc == 0;
+    json_t *rows = NULL;
+    if (w->path.len > 0) {
+        reason_set(why, "the answer cannot be read");
+        return render_plain(ret_body, buf_view(&answer->body), pretty);
+    }
+    enum err e = answer->status == 200 ? json_parse(buf_view(&answer->body), &rows, why) : OK;
+    if (e == OK) {
+        e = render(ret_body, rows, w->prefix != NULL, pretty);
+        reason_set(why, "the answer cannot be read");
+    }
+    json_decref(rows);
+    return e;
+}
+
 static enum err watch_query(struct watcher *w, struct buf *ret_body, struct reason *why)
 {
     struct http_answer answer = {0};
     struct buf path;
-    char query[96];
-    json_t *rows = NULL;
-    bool list = w->prefix != NULL;
+    struct buf query;
     buf_init(&path, HTTP_TARGET_MAX);
-    (void)snprintf(query, sizeof query, "%s%sindex=%llu&wait=" WATCH_WAIT, list ? "recurse=" : "",
-                   list ? "&" : "", (unsigned long long)w->index);
-    enum err e = http_path(&path, "/v1/kv/", bytes_of(list ? w->prefix : w->key));
+    buf_init(&query, HTTP_TARGET_MAX);
+    enum err e = watch_target(w, &path, &query);
     if (e != OK) {
         reason_set(why, "the key is too long");
-        return e;
+    } else {
+        struct http_call call = {
+            .method = "GET", .path = path.ptr, .query = query.ptr, .timeout_ms = WATCH_TIMEOUT_MS};
+        e = http_client_call(w->client, &call, &answer, why);
+        if (e == OK && answer.status != 200 && (answer.status != 404 || w->path.len > 0)) {
+            http_answer_reason(&answer, why);
+            e = ERR_IO;
+        }
+        e = e == OK ? watch_render(w, &answer, ret_body, why) : e;
+        if (e == OK) {
+            /* An index that went back means another history (restored, or a new cluster). */
+            w->index = answer.index < w->index ? 0 : answer.index;
+        }
+        http_answer_close(&answer);
     }
-    struct http_call call = {
-        .method = "GET", .path = path.ptr, .query = query, .timeout_ms = WATCH_TIMEOUT_MS};
-    e = http_client_call(w->client, &call, &answer, why);
-    if (e == OK && answer.status != 200 && answer.status != 404) {
-        http_answer_reason(&answer, why);
-        e = ERR_IO;
-    }
-    if (e == OK && answer.status == 200) {
-        e = json_parse(buf_view(&answer.body), &rows, why);
-    }
-    if (e == OK) {
-        e = render(ret_body, rows, list, w->command_argc == 0);
-        reason_set(why, "the answer cannot be read");
-    }
-    if (e == OK) {
-        /* An index that went back means another history (restored, or a new cluster). */
-        w->index = answer.index < w->index ? 0 : answer.index;
-    }
-    json_decref(rows);
-    http_answer_close(&answer);
     buf_close(&path);
+    buf_close(&query);
     return e;
 }
 
@@ -268,38 +313,112 @@ struct watch_flags {
     bool shell;
 };
 
-/* What is wrong, as an exit status; 0: nothing. */
-static int watch_check(const struct watch_flags *f)
+/* The types, and which flags each of them takes. */
+enum watch_flag {
+    WATCH_KEY = 1,
+    WATCH_PREFIX = 2,
+    WATCH_SERVICE = 4,
+    WATCH_NAME = 8,
+    WATCH_STATE = 16,
+    WATCH_PASSING = 32,
+    WATCH_TAG = 64,
+};
+
+struct watch_type {
+    const char *name;
+    unsigned flags;
+    const char *path; /* NULL: a key or keys */
+};
+
+static const struct watch_type TYPES[] = {
+    {"key", WATCH_KEY, NULL},
+    {"keyprefix", WATCH_PREFIX, NULL},
+    {"services", 0, "/v1/catalog/services"},
+    {"nodes", 0, "/v1/catalog/nodes"},
+    {"service", WATCH_SERVICE | WATCH_TAG | WATCH_PASSING, "/v1/health/service/"},
+    {"checks", WATCH_SERVICE | WATCH_STATE, "/v1/health/state/"},
+    {"event", WATCH_NAME, "/v1/event/list"},
+};
+
+/* A flag that this type does not take; NULL: there is none. */
+static const char *watch_wrong(const struct watch_flags *f, unsigned taken)
 {
-    static const char *const later[] = {"services", "nodes", "service", "checks", "event"};
-    bool key = strcmp(f->type, "key") == 0;
+    const struct {
+        bool given;
+        unsigned flag;
+        const char *name;
+    } all[] = {
+        {f->key[0] != '\0', WATCH_KEY, "key"},
+        {f->prefix[0] != '\0', WATCH_PREFIX, "prefix"},
+        {f->service != NULL, WATCH_SERVICE, "service"},
+        {f->name != NULL, WATCH_NAME, "name"},
+        {f->state != NULL, WATCH_STATE, "state"},
+        {f->passing != NULL, WATCH_PASSING, "passingonly"},
+        {f->tags.count > 0, WATCH_TAG, "tag"},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        if (all[i].given && (taken & all[i].flag) == 0) {
+            return all[i].name;
+        }
+    }
+    return NULL;
+}
+
+/* What is wrong, as an exit status; 0: nothing. */
+static int watch_check(const struct watch_flags *f, const struct watch_type *type)
+{
+    bool passing = false;
     if (f->type[0] == '\0') {
         return cli_fail("Watch type must be specified");
     }
-    for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
-        if (strcmp(f->type, later[i]) == 0) {
-            return cli_fail("Error! Watches of type %s are not available in this build yet",
-                            f->type);
-        }
-    }
-    if (!key && strcmp(f->type, "keyprefix") != 0) {
+    if (type == NULL) {
         return cli_fail("Unsupported watch type: %s", f->type);
     }
-    if (key && f->key[0] == '\0') {
+    if (type->flags == WATCH_KEY && f->key[0] == '\0') {
         return cli_fail("Must specify a single key to watch");
     }
-    if (!key && f->prefix[0] == '\0') {
+    if (type->flags == WATCH_PREFIX && f->prefix[0] == '\0') {
         return cli_fail("Must specify a single prefix to watch");
     }
-    const char *wrong = key && f->prefix[0] != '\0' ? "prefix"
-                        : !key && f->key[0] != '\0' ? "key"
-                        : f->service != NULL        ? "service"
-                        : f->name != NULL           ? "name"
-                        : f->state != NULL          ? "state"
-                        : f->passing != NULL        ? "passingonly"
-                        : f->tags.count > 0         ? "tag"
-                                                    : NULL;
+    if ((type->flags & WATCH_TAG) != 0 && f->service == NULL) {
+        return cli_fail("Must specify a single service to watch");
+    }
+    if (f->service != NULL && f->state != NULL && (type->flags & WATCH_STATE) != 0) {
+        return cli_fail("Cannot specify service and state");
+    }
+    if (f->passing != NULL && flag_bool(bytes_of(f->passing), &passing) != OK) {
+        return cli_fail("Failed to parse passingonly: %s", f->passing);
+    }
+    const char *wrong = watch_wrong(f, type->flags);
     return wrong == NULL ? 0 : cli_fail("Invalid parameters: [%s]", wrong);
+}
+
+/* Path and query of a type that watches no key. */
+static enum err
+watch_prepare(struct watcher *w, const struct watch_flags *f, const struct watch_type *type)
+{
+    bool passing = false;
+    bool of_service = f->service != NULL && (type->flags & WATCH_STATE) != 0;
+    const char *path = of_service ? "/v1/health/checks/" : type->path;
+    const char *tail = f->service != NULL                 ? f->service
+                       : (type->flags & WATCH_STATE) == 0 ? ""
+                       : f->state != NULL                 ? f->state
+                                                          : "any";
+    enum err e = http_path(&w->path, path, bytes_of(tail));
+    if (e == OK && f->passing != NULL && flag_bool(bytes_of(f->passing), &passing) == OK &&
+        passing) {
+        e = http_query(&w->query, "passing", BYTES("1"));
+    }
+    if (e == OK && f->name != NULL) {
+        e = http_query(&w->query, "name", bytes_of(f->name));
+    }
+    for (size_t i = 0; i < f->tags.count && e == OK; i++) {
+        e = http_query(&w->query, "tag", bytes_of(f->tags.items[i]));
+    }
+    if (e == OK && f->filter != NULL) {
+        e = http_query(&w->query, "filter", bytes_of(f->filter));
+    }
+    return e;
 }
 
 int cli_watch(const struct cli *cli, int argc, char **argv)
@@ -309,18 +428,20 @@ int cli_watch(const struct cli *cli, int argc, char **argv)
     struct flag_rest rest;
     int status = 0;
     const struct flag flags[] = {
-        {"filter", FLAG_TEXT, &f.filter, "string", "Accepted, not used yet."},
+        {"filter", FLAG_TEXT, &f.filter, "string", "An expression that filters what is watched."},
         {"key", FLAG_TEXT, &f.key, "string", "The key to watch. Only for type key."},
-        {"name", FLAG_TEXT, &f.name, "string", "Only for type event, not available yet."},
+        {"name", FLAG_TEXT, &f.name, "string", "The event. Only for type event."},
         {"passingonly", FLAG_TEXT, &f.passing, "[true|false]",
-         "Only for type service, not available yet."},
+         "Only instances all of whose checks pass. Only for type service."},
         {"prefix", FLAG_TEXT, &f.prefix, "string", "The prefix to watch. Only for type keyprefix."},
-        {"service", FLAG_TEXT, &f.service, "string", "Only for type service, not available yet."},
+        {"service", FLAG_TEXT, &f.service, "string",
+         "The service. Only for types service and checks."},
         {"shell", FLAG_SWITCH, &f.shell, NULL,
          "Runs the command by a shell ($SHELL or /bin/sh). The default is true."},
-        {"state", FLAG_TEXT, &f.state, "string", "Only for type checks, not available yet."},
-        {"tag", FLAG_TEXTS, &f.tags, "value", "Only for type service, not available yet."},
-        {"type", FLAG_TEXT, &f.type, "string", "What is watched: key or keyprefix."},
+        {"state", FLAG_TEXT, &f.state, "string", "The state. Only for type checks."},
+        {"tag", FLAG_TEXTS, &f.tags, "value", "A tag, may be repeated. Only for type service."},
+        {"type", FLAG_TEXT, &f.type, "string",
+         "What is watched: key, keyprefix, services, nodes, service, checks or event."},
     };
     const struct cli_help help = {
         .usage = "watch [options] [child...]",
@@ -334,22 +455,30 @@ int cli_watch(const struct cli *cli, int argc, char **argv)
     if (!cli_flags(cli, &help, &options, &args, &rest, &status)) {
         return status;
     }
-    if ((status = watch_check(&f)) != 0) {
+    const struct watch_type *type = NULL;
+    for (size_t i = 0; i < sizeof TYPES / sizeof TYPES[0]; i++) {
+        type = strcmp(f.type, TYPES[i].name) == 0 ? &TYPES[i] : type;
+    }
+    if ((status = watch_check(&f, type)) != 0) {
         return status;
     }
-    bool key = strcmp(f.type, "key") == 0;
     struct watcher w = {
-        .key = key ? f.key : NULL,
-        .prefix = key ? NULL : f.prefix,
+        .key = type->flags == WATCH_KEY ? f.key : NULL,
+        .prefix = type->flags == WATCH_PREFIX ? f.prefix : NULL,
         .command_argc = rest.argc,
         .command = rest.argv,
         .shell = f.shell,
     };
-    if (!cli_open(&options, &w.client, &status)) {
-        return status;
+    buf_init(&w.path, HTTP_TARGET_MAX);
+    buf_init(&w.query, HTTP_TARGET_MAX);
+    if (type->path != NULL && watch_prepare(&w, &f, type) != OK) {
+        status = cli_fail("The query is too long");
+    } else if (cli_open(&options, &w.client, &status)) {
+        (void)signal(SIGPIPE, rest.argc > 0 ? SIG_IGN : SIG_DFL);
+        status = watch_run(&w);
+        http_client_close(w.client);
     }
-    (void)signal(SIGPIPE, rest.argc > 0 ? SIG_IGN : SIG_DFL);
-    status = watch_run(&w);
-    http_client_close(w.client);
+    buf_close(&w.path);
+    buf_close(&w.query);
     return status;
 }

@@ -7,7 +7,12 @@ X("/v1/kv/",
   ROUTE_REPLICATED,
   api_kv)
 X("/v1/txn", ROUTE_EXACT, METHOD_PUT, ROUTE_ACL_SELF, ROUTE_REPLICATED, api_txn)
-X("/v1/session/create", ROUTE_EXACT, METHOD_PUT, ROUTE_ACL_SELF, ROUTE_REPLICATED, api_session_create)
+X("/v1/session/create",
+  ROUTE_EXACT,
+  METHOD_PUT,
+  ROUTE_ACL_SELF,
+  ROUTE_REPLICATED,
+  api_session_create)
 X("/v1/session/destroy/",
   ROUTE_PREFIX,
   METHOD_PUT,

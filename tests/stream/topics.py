@@ -150,6 +150,19 @@ def several_topics_on_one_connection():
         assert {e["index"] for i in (1, 2, 3) for e in seen[i]["events"]} == {now()}
 
 
+def the_command_streams_topics():
+    command = [herald.program(), "stream", "-http-addr=127.0.0.1:%d" % server.port,
+               "-from=snapshot", "-once", "-format=text"]
+    register("cli", node="cli", service="cli")
+    code, out, err = herald.run(command + ["-topic=service", "-key=cli", "-tag=prod",
+                                           "-status=passing"])
+    assert (code, out) == (0, "is cli cli/cli passing\n"), (code, out, err)
+    code, out, err = herald.run(command + ["-topic=check", "-node=cli"])
+    assert (code, out) == (0, "is cli/c-cli\n"), (code, out, err)
+    code, out, err = herald.run(command + ["-topic=kv", "-tag=x"])
+    assert code == 1 and "tag" in err, (code, out, err)
+
+
 def mistakes_are_refused_before_anything_begins():
     for query in ["topic=services", "topic=kv&tag=a", "topic=node&status=passing",
                   "topic=event&node=x", "topic=service&status=dead",
@@ -167,4 +180,4 @@ def server_ends_cleanly():
 if __name__ == "__main__":
     herald.main([server_starts, a_list_on_every_transport, resumed_over_a_restart,
                  nodes_and_checks, several_topics_on_one_connection,
-                 mistakes_are_refused_before_anything_begins, server_ends_cleanly])
+                 the_command_streams_topics, mistakes_are_refused_before_anything_begins, server_ends_cleanly])

@@ -83,7 +83,7 @@ Test(pattern, what_is_no_pattern_says_why)
         {"(", "error parsing regexp: missing closing ): `(`"},
         {"a)", "error parsing regexp: unexpected ): `a)`"},
         {"*", "error parsing regexp: missing argument to repetition operator: `*`"},
-        {"a**", "error parsing regexp: invalid nested repetition operator: `*`"},
+        {"a**", "error parsing regexp: invalid nested repetition operator: `**`"},
         {"[a", "error parsing regexp: missing closing ]: `[a`"},
         {"[z-a]", "error parsing regexp: invalid character class range: `z-a`"},
         {"\\", "error parsing regexp: trailing backslash at end of expression: ``"},
