@@ -35,7 +35,7 @@ static const struct config_flag flags[] = {
     {"advertise-wan", "advertise_addr_wan", "value", "Accepted, not used yet."},
     {"allow-write-http-from", "http_config.allow_write_http_from", "value",
      "Accepted, not used yet."},
-    {"alt-domain", "alt_domain", "value", "Accepted, not used yet."},
+    {"alt-domain", "alt_domain", "value", "A second domain that DNS answers for."},
     {"auto-reload-config", "auto_reload_config", NULL, "Accepted, not used yet."},
     {"bind", "bind_addr", "value", "Address that servers meet on. The default is 0.0.0.0."},
     {"bootstrap", "bootstrap", NULL, "The server may elect itself: a cluster of one."},
@@ -53,8 +53,9 @@ static const struct config_flag flags[] = {
      "How long a blocking query without a 'wait' parameter waits. The default is 300s."},
     {"disable-host-node-id", "disable_host_node_id", NULL, "Accepted, not used yet."},
     {"disable-keyring-file", "disable_keyring_file", NULL, "Accepted, not used yet."},
-    {"dns-port", "ports.dns", "value", "Accepted, not used yet."},
-    {"domain", "domain", "value", "Accepted, not used yet."},
+    {"dns-port", "ports.dns", "value",
+     "Port of DNS, UDP and TCP; 0: any free one, -1: none. The default is 8600."},
+    {"domain", "domain", "value", "Domain that DNS answers for. The default is consul."},
     {"enable-local-script-checks", "enable_local_script_checks", NULL,
      "Checks that files define may run programs."},
     {"enable-script-checks", "enable_script_checks", NULL,
@@ -89,7 +90,8 @@ static const struct config_flag flags[] = {
     {"primary-gateway", "primary_gateways", "value", "Accepted, not used yet."},
     {"protocol", "protocol", "value", "Accepted, not used yet."},
     {"raft-protocol", "raft_protocol", "value", "Accepted; it is 3."},
-    {"recursor", "recursors", "value", "Accepted, not used yet."},
+    {"recursor", "recursors", "value",
+     "Address of a DNS server that is asked about other domains. May be given several times."},
     {"rejoin", "rejoin_after_leave", NULL, "Joins the members it knew again, although it left."},
     {"retry-interval", "retry_interval", "value",
      "Time between two tries of -retry-join. The default is 30s."},
@@ -310,6 +312,7 @@ static struct config *config_new(void)
         .check_update_interval_ms = CHECK_UPDATE_DEFAULT_MS,
         .check_output_max_size = CHECK_OUTPUT_MAX,
     };
+    config_default_dns(c);
     return c;
 }
 
@@ -339,6 +342,7 @@ void config_free(struct config *c)
     for (size_t i = 0; i < c->http_count; i++) {
         free((char *)(uintptr_t)c->http[i].address);
     }
+    config_close_dns(c);
     for (size_t i = 0; i < c->warning_count; i++) {
         free(c->warnings[i]);
     }
@@ -452,6 +456,9 @@ static enum err config_finish(struct config *c, struct reason *why)
         e = config_listen(c, why);
     }
     if (e == OK) {
+        e = config_finish_dns(c, why);
+    }
+    if (e == OK) {
         e = config_definitions_check(c, why);
     }
     if (e != OK) {
@@ -546,7 +553,7 @@ enum err config_reload(const struct config *old, struct config **ret_config, str
         return e;
     }
     config_keys_keep(c, old);
-    if ((e = config_listen(c, why)) != OK) {
+    if ((e = config_listen(c, why)) != OK || (e = config_finish_dns(c, why)) != OK) {
         config_free(c);
         return e;
     }

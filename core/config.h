@@ -18,13 +18,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CONFIG_FILE_MAX      MIB(1)
-#define CONFIG_FILES_MAX     256
-#define CONFIG_LISTENERS_MAX 16
-#define CONFIG_HEADERS_MAX   64
-#define CONFIG_WARNINGS_MAX  256
-#define CONFIG_TEXTS_MAX     64
-#define CONFIG_SERVICES_MAX  4096 /* services and checks together */
+#define CONFIG_FILE_MAX        MIB(1)
+#define CONFIG_FILES_MAX       256
+#define CONFIG_LISTENERS_MAX   16
+#define CONFIG_HEADERS_MAX     64
+#define CONFIG_WARNINGS_MAX    256
+#define CONFIG_TEXTS_MAX       64
+#define CONFIG_SERVICES_MAX    4096 /* services and checks together */
+#define CONFIG_DNS_PORT_UNSAID (-2)
 
 /* A list of texts; the items are the config's. */
 struct config_texts {
@@ -44,6 +45,37 @@ struct config_definition {
     bool service;
     char *json;
     char *source; /* file and path, for messages */
+};
+
+/* DNS, as it is configured; core/dns/settings.h makes it ready for use. */
+struct config_dns {
+    struct front_listen
+        listen[CONFIG_LISTENERS_MAX]; /* client_addr x ports.dns, or addresses.dns */
+    size_t listen_count;
+    bool port_said; /* else it is the default: no reason to fail if somebody has it */
+    char *domain;
+    char *alt_domain; /* NULL: none */
+    struct config_texts recursors;
+    struct config_map service_ttl; /* durations */
+    char *recursor_strategy;       /* sequential, random */
+    uint64_t recursor_timeout_ms;
+    uint64_t max_stale_ms;
+    uint64_t node_ttl_ms;
+    uint64_t udp_answer_limit;
+    uint64_t a_record_limit; /* 0: none */
+    uint64_t soa_refresh;    /* of the SOA: seconds */
+    uint64_t soa_retry;
+    uint64_t soa_expire;
+    uint64_t soa_min_ttl;
+    uint64_t rate_limit; /* herald.dns_rate_limit: 0: none */
+    bool allow_stale;
+    bool enable_truncate;
+    bool only_passing;
+    bool disable_compression;
+    bool node_meta_txt;
+    /* private */
+    int64_t port; /* CONFIG_DNS_PORT_UNSAID: the default */
+    char *addr;   /* addresses.dns */
 };
 
 struct config {
@@ -122,6 +154,8 @@ struct config {
     uint64_t default_query_time_ms;
     uint64_t max_query_time_ms;
     uint64_t prometheus_retention_ms; /* 0: the Prometheus form is off, as in Consul */
+
+    struct config_dns dns;
 
     enum log_level log_level;
     bool log_json;

@@ -1,4 +1,5 @@
 /* What an agent needs to meet others: addresses, keys, names to join. */
+#include "core/agent/cloud.h"
 #include "core/base/limit.h"
 #include "core/base/mem.h"
 #include "core/base/text.h"
@@ -152,11 +153,10 @@ enum err join_address_parse(const char *text, struct join_address *ret_address, 
     struct bytes host = bytes_of(text);
     struct bytes port = {0};
     struct in6_addr six;
-    if (strstr(text, "provider=") != NULL) {
-        return join_refuse(text,
-                           "asks a cloud for its machines, which this build cannot yet: write "
-                           "addresses or names",
-                           why);
+    if (cloud_is_query(text)) {
+        /* It may ask for a program to be run, and hold secrets. */
+        reason_set(why, "a provider= string is taken from the configuration's retry_join alone");
+        return ERR_INVALID;
     }
     if (strstr(text, "{{") != NULL) {
         return join_refuse(text, "is an address template; write addresses or names", why);
@@ -195,8 +195,12 @@ static enum err finish_joins(const char *key, const struct config_texts *joins, 
 {
     for (size_t i = 0; i < joins->count; i++) {
         struct join_address address;
+        struct cloud_query query;
         struct reason what;
-        if (join_address_parse(joins->items[i], &address, &what) != OK) {
+        enum err e = cloud_is_query(joins->items[i])
+                         ? cloud_parse(joins->items[i], &query, &what)
+                         : join_address_parse(joins->items[i], &address, &what);
+        if (e != OK) {
             reason_set(why, "%s: %s", key, what.text);
             return ERR_INVALID;
         }

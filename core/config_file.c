@@ -156,6 +156,15 @@ static enum err depth_check(const char *source, struct bytes text, struct reason
     return OK;
 }
 
+static bool text_is_blank(struct bytes text)
+{
+    size_t at = 0;
+    while (at < text.len && strchr(" \t\r\n", text.ptr[at]) != NULL && text.ptr[at] != '\0') {
+        at++;
+    }
+    return at == text.len;
+}
+
 enum err
 config_text_read(struct config *c, const char *source, struct bytes text, struct reason *why)
 {
@@ -163,6 +172,10 @@ config_text_read(struct config *c, const char *source, struct bytes text, struct
     enum err e = depth_check(source, text, why);
     if (e != OK) {
         return e;
+    }
+    if (text_is_blank(text)) {
+        /* A file that is yet to be written says nothing. */
+        return OK;
     }
     json_t *root =
         json_loadb(text.len > 0 ? text.ptr : "", text.len, JSON_REJECT_DUPLICATES, &error);

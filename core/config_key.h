@@ -79,6 +79,10 @@ enum err config_ip_check(const char *key, const char *text, struct reason *why) 
  * none, or more than one. Borrowed. */
 const char *config_private_address(const char *const *addresses, size_t count, struct reason *why);
 
+/* config_dns.c: what DNS is without a word about it; where it listens. */
+void config_default_dns(struct config *c);
+enum err config_finish_dns(struct config *c, struct reason *why) ERR_MUST_USE;
+void config_close_dns(struct config *c);
 /* config_definition.c: keeps the service, services, check or checks that `value` is. */
 enum err config_definitions_add(struct config *c,
                                 const struct config_key *key,

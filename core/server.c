@@ -15,6 +15,7 @@
 #include "core/base/mem.h"
 #include "core/base/text.h"
 #include "core/config.h"
+#include "core/dns/server.h"
 #include "core/front/front.h"
 #include "core/host.h"
 #include "core/recovery.h"
@@ -46,6 +47,7 @@ struct front_thread {
     struct server *server;
     struct loop *loop;
     struct front *front;
+    struct dns *dns; /* NULL: none */
     struct stream *stream;
     struct rpc_server *rpc; /* what client agents forward */
     struct store_reader reader;
@@ -82,7 +84,9 @@ struct server {
     struct acl_begin *acl_begin;
     struct store_facts facts; /* as of the start */
     struct front_thread *threads;
-    struct front_listen listen[CONFIG_LISTENERS_MAX]; /* the same for each; borrowed by them */
+    struct front_listen listen[CONFIG_LISTENERS_MAX];     /* the same for each; borrowed by them */
+    struct front_listen dns_listen[CONFIG_LISTENERS_MAX]; /* the same of DNS */
+    size_t dns_count;
     unsigned thread_count;
     unsigned drained;
     atomic_bool open; /* the fronts are there */
@@ -180,6 +184,7 @@ static void front_on_reload(struct mail *m)
 {
     struct front_thread *t = LIST_OWNER(m, struct front_thread, reload_mail);
     t->api.config = t->next_config;
+    dns_configure(t->dns, t->next_config);
 }
 
 static enum err front_thread_open(struct front_thread *t,
@@ -256,6 +261,7 @@ static void front_thread_close(struct front_thread *t)
     if (t->loop == NULL) {
         return;
     }
+    dns_free(t->dns);
     rpc_server_free(t->rpc);
     t->rpc = NULL;
     front_free(t->front);
@@ -301,15 +307,45 @@ static bool server_on_visitor(void *ctx, int fd, struct bytes begun, const char 
 /* --- start --------------------------------------------------------------------------------------
  */
 
+/* Where nobody asked for the port, somebody else may have it: then there is no DNS, and we say so.
+ */
+static enum err front_thread_open_dns(struct front_thread *t, unsigned number, struct reason *why)
+{
+    struct server *s = t->server;
+    const struct config *config = server_config(s);
+    struct dns_options options = {
+        .number = number,
+        .loop = t->loop,
+        .config = config,
+        .store = s->store,
+        .reader = &t->reader,
+        .listen = s->dns_listen,
+        .listen_count = s->dns_count,
+    };
+    enum err e = dns_new(&options, &t->dns, why);
+    if (e == ERR_IN_USE && !config->dns.port_said) {
+        log_line(LOG_DNS_OFF, "%s", why->text);
+        s->dns_count = 0;
+        return OK;
+    }
+    for (size_t i = 0; e == OK && i < s->dns_count; i++) {
+        s->dns_listen[i].port = dns_port(t->dns, i);
+    }
+    return e;
+}
+
 /* All fronts listen on the same ports: what was any free one for the first is given to the rest. */
 static enum err server_open_fronts(struct server *s, struct reason *why)
 {
     const struct config *config = server_config(s);
     CHECK(config->http_count <= CONFIG_LISTENERS_MAX);
     memcpy(s->listen, config->http, sizeof s->listen);
+    memcpy(s->dns_listen, config->dns.listen, sizeof s->dns_listen);
+    s->dns_count = config->dns.listen_count;
     s->threads = mem_zalloc(s->thread_count, sizeof *s->threads);
     for (unsigned i = 0; i < s->thread_count; i++) {
         enum err e = front_thread_open(&s->threads[i], s, i, s->listen, why);
+        e = e == OK ? front_thread_open_dns(&s->threads[i], i, why) : e;
         if (e != OK) {
             return e;
         }

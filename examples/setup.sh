@@ -8,7 +8,8 @@
 # No mirror is named here: whatever the machine's apt sources use serves the further suites too.
 
 build_packages="gcc libc6-dev meson ninja-build pkg-config libevent-dev libwebsockets-dev
-    libwebsockets-evlib-uv libuv1-dev libjansson-dev libcurl4-openssl-dev librocksdb-dev libssl-dev zlib1g-dev curl"
+    libwebsockets-evlib-uv libuv1-dev libjansson-dev libcurl4-openssl-dev libknot-dev
+    librocksdb-dev libssl-dev zlib1g-dev curl"
 # The first libraft that does not lose acknowledged writes; Debian 12 itself ships 0.15.0.
 raft_version_min=0.22.1
 

@@ -19,6 +19,7 @@
 # tsan           unit tests and a server under ThreadSanitizer
 # quickstart     the README's first command, twice
 # five-servers   the README's cluster: two killed, back again, one replaced
+# load-balancer  HAProxy and `herald sync haproxy`: backends come, go and die
 # recovery [N]   what the README tells operators to do at night, case by case; N (8) flipped bits
 # sim [SEED COUNT [OPTION...]]  schedules of the simulator (3,000 from today's seed, which do not go
 #                into the ledger tests/sim/ledger.txt; others do); --verbose tells the story
@@ -113,8 +114,9 @@ kind_swim() {
 
 kind_contract() {
     need_build build-asan herald || return
-    scripts 'tests/process/kv_contract.py tests/process/catalog.py tests/process/snapshot.py
-        tests/process/acl.py tests/process/wakeup_matrix.py tests/process/sessions.py
+    scripts 'tests/process/agent.py tests/process/client.py
+        tests/process/kv_contract.py tests/process/catalog.py tests/process/snapshot.py
+        tests/process/acl.py tests/process/wakeup_matrix.py tests/process/dns.py tests/process/sessions.py
         tests/cluster/doors.py' build-asan 300
 }
 
@@ -249,6 +251,15 @@ kind_five_servers() {
     fi
 }
 
+kind_load_balancer() {
+    if timeout 900 sh examples/load-balancer/run.sh --once >"$out/load-balancer.said" 2>&1; then
+        echo "ok load balancer"
+    else
+        sed 's/^/# /' "$out/load-balancer.said"
+        echo "not ok load balancer"
+    fi
+}
+
 kind_recovery() {
     need_build build herald || return
     script build 900 tests/cluster/steps.py
@@ -303,7 +314,8 @@ packages_of() {
     tidy) echo git python3 clang clang-format clang-tidy libclang-rt-dev libcriterion-dev ;;
     unit | tsan) echo python3 libcriterion-dev ;;
     fuzz) echo clang libclang-rt-dev libcriterion-dev ;;
-    contract | stream | bad-input | kill | recovery) echo python3 ;;
+    contract) echo python3 bind9-dnsutils ;;
+    stream | bad-input | kill | recovery) echo python3 ;;
     cluster) echo python3 iproute2 nftables e2fsprogs mount faketime ;;
     suite) echo python3 golang-go ;;
     interop)
@@ -315,7 +327,7 @@ packages_of() {
 }
 
 kinds="tidy unit sim swim contract stream bad-input kill cluster recovery interop suite fuzz tsan"
-kinds="$kinds quickstart five-servers"
+kinds="$kinds quickstart five-servers load-balancer"
 case ${1:-} in
 -h | --help)
     sed -n '2,/^set/s/^# \{0,1\}//p' tests/run.sh

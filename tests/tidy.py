@@ -39,12 +39,13 @@ OWNERS = {
     r"raft\.h$": r"store/replica/(engine|guard)\w*\.[ch]",
     r"event2/": r"core/base/loop\.[ch]",
     r"(libwebsockets\.h|uv\.h)$": r"core/front/websocket\.[ch]",
-    r"curl/": r"webhook/client\.[ch]|core/cli/http_client\.c|"
+    r"curl/": r"webhook/client\.[ch]|core/cli/http_client\.c|core/agent/cloud_http\.c|"
                r"core/agent/check/http\.c",
     r"jansson\.h$": r"core/(?!base/).*|stream/protocol.*",
     r"libknot/": r"core/dns/packet\.[ch]",
     r"zlib\.h$": r"core/.*",
-    r"openssl/": r"core/api/(sha256|connect_ca)\.c|store/acl_hash\.c|core/gossip/keyring\.c",
+    r"openssl/": r"core/api/(sha256|connect_ca)\.c|store/acl_hash\.c|core/gossip/keyring\.c|"
+                 r"core/agent/cloud_sign\.c",
 }
 BANNED = {
     r"strcpy|stpcpy|strcat|strncpy|strncat|sprintf|vsprintf|gets|strtok|strtok_r": None,

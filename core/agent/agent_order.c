@@ -46,12 +46,8 @@ static void order_service(struct agent *a, struct agent_order *o)
     buf_clear(&o->reason);
     buf_put(&o->reason, s->row.name);
     enum err e = local_json_service(&o->answer, &s->row, bytes_of(a->config->datacenter));
-    /* The same service has the same hash on every agent and after every restart: FNV-1a. */
-    uint64_t hash = 14695981039346656037ULL;
-    for (size_t i = 0; i < o->answer.len; i++) {
-        hash = (hash ^ (unsigned char)o->answer.ptr[i]) * 1099511628211ULL;
-    }
-    (void)snprintf(o->hash, sizeof o->hash, "%016llx", (unsigned long long)hash);
+    (void)snprintf(o->hash, sizeof o->hash, "%llx",
+                   (unsigned long long)local_hash_service(&s->row));
     if (e == OK) {
         buf_truncate(&o->answer, o->answer.len - 1);
         e = buf_printf(&o->answer, ",\"ContentHash\":\"%s\"}", o->hash);

@@ -1,5 +1,6 @@
 /* Names and addresses of agents -> literal addresses -> gossip. Names are resolved on a thread of
  * their own: a slow resolver must not delay a probe's answer. */
+#include "core/agent/cloud.h"
 #include "core/agent/members_priv.h"
 #include "core/base/check.h"
 #include "core/base/limit.h"
@@ -22,6 +23,8 @@ struct join_job {
     bool away; /* the resolver's thread has it */
     struct join_address names[CONFIG_TEXTS_MAX];
     size_t name_count;
+    struct cloud_query *clouds; /* what a cloud is asked for; NULL: nothing */
+    size_t cloud_count;
     char addresses[JOIN_ADDRESSES_MAX][JOIN_ADDRESS_LEN];
     size_t address_count;
     size_t own; /* of them this very agent, left out */
@@ -69,6 +72,30 @@ static void job_resolve(struct join_job *job, const struct join_address *name)
     freeaddrinfo(found);
 }
 
+static void job_ask_cloud(struct join_job *job, const struct cloud_query *q)
+{
+    struct cloud_found found;
+    struct reason why = {{0}};
+    struct join_address name = {.port = 0};
+    if (q->provider == CLOUD_DNS) {
+        const char *port = cloud_arg(q, "port");
+        uint64_t number = 0;
+        if (port != NULL && bytes_to_u64(bytes_of(port), &number) == OK) {
+            name.port = (uint16_t)number;
+        }
+        (void)snprintf(name.host, sizeof name.host, "%s", cloud_arg(q, "host"));
+        job_resolve(job, &name);
+        return;
+    }
+    if (cloud_find(q, &job->members->stopping, &found, &why) != OK) {
+        job->why = job->why.text[0] == '\0' ? why : job->why;
+        return;
+    }
+    for (size_t i = 0; i < found.count; i++) {
+        job_add(job, found.addresses[i], 0);
+    }
+}
+
 static void job_resolved(struct mail *mail);
 
 static void job_on_resolver(struct mail *mail)
@@ -76,6 +103,9 @@ static void job_on_resolver(struct mail *mail)
     struct join_job *job = LIST_OWNER(mail, struct join_job, mail);
     for (size_t i = 0; i < job->name_count; i++) {
         job_resolve(job, &job->names[i]);
+    }
+    for (size_t i = 0; i < job->cloud_count; i++) {
+        job_ask_cloud(job, &job->clouds[i]);
     }
     job->mail = (struct mail){.deliver = job_resolved};
     mailbox_post(loop_mailbox(job->members->options.loop), &job->mail);
@@ -90,7 +120,7 @@ static bool is_literal(const char *host)
 static void job_start(struct join_job *job)
 {
     struct members *m = job->members;
-    bool names = false;
+    bool names = job->cloud_count > 0;
     for (size_t i = 0; i < job->name_count; i++) {
         names = names || !is_literal(job->names[i].host);
     }
@@ -124,6 +154,7 @@ static struct join_job *job_new(struct members *m)
 static void job_free(struct join_job *job)
 {
     list_remove(&job->link);
+    free(job->clouds);
     free(job);
 }
 
@@ -144,7 +175,8 @@ static void own_joined(struct join_job *job, size_t joined, const char *why)
 {
     struct members *m = job->members;
     const struct config *c = m->options.config;
-    if (joined > 0 || job->own == job->name_count) {
+    /* A cloud that knows nobody else yet is asked again. */
+    if (joined > 0 || (job->cloud_count == 0 && job->own == job->name_count)) {
         log_line(LOG_MEMBERS_JOINED, "agents=%zu", joined);
         return;
     }
@@ -217,11 +249,16 @@ static void join_configured(struct members *m, const struct config_texts *texts,
 {
     struct join_job *job = job_new(m);
     job->start = start;
+    job->clouds = mem_zalloc(texts->count, sizeof *job->clouds);
     for (size_t i = 0; i < texts->count; i++) {
         struct reason why;
-        enum err e = join_address_parse(texts->items[i], &job->names[job->name_count], &why);
-        CHECK(e == OK);
-        job->name_count++;
+        bool cloud = cloud_is_query(texts->items[i]);
+        enum err e = cloud
+                         ? cloud_parse(texts->items[i], &job->clouds[job->cloud_count], &why)
+                         : join_address_parse(texts->items[i], &job->names[job->name_count], &why);
+        CHECK(e == OK); /* the configuration was checked */
+        job->cloud_count += cloud ? 1 : 0;
+        job->name_count += cloud ? 0 : 1;
     }
     job_start(job);
 }
@@ -250,6 +287,7 @@ void join_open(struct members *m)
 void join_close(struct members *m)
 {
     timer_stop(&m->retry);
+    atomic_store(&m->stopping, true);
     if (m->resolver != NULL) {
         loop_stop(m->resolver);
         loop_join(m->resolver);

@@ -335,7 +335,9 @@ void lead_look(struct lead *l)
 
 static void lead_on_store(void *ctx)
 {
-    lead_look(ctx);
+    struct lead *l = ctx;
+    lead_look(l);
+    reconcile_look(l->members->reconcile);
 }
 
 struct lead *lead_open(struct members *m)

@@ -11,6 +11,8 @@
 enum err local_json_service(struct buf *out,
                             const struct service_row *r,
                             struct bytes datacenter) ERR_MUST_USE;
+/* Of what the service is: Consul's ContentHash. */
+uint64_t local_hash_service(const struct service_row *r);
 /* As rows: texts, each encoded, with the node's name and what a check has of its service. */
 enum err local_rows_services(struct buf *out,
                              const struct local *l,

@@ -57,7 +57,7 @@ static void members_make_tags(struct members *m)
     m->role->tag(m);
 }
 
-static void member_make_self(const struct members *m, struct gossip_member *ret_member)
+void members_self(const struct members *m, struct gossip_member *ret_member)
 {
     const struct config *c = m->options.config;
     *ret_member = (struct gossip_member){
@@ -135,7 +135,7 @@ static void order_list(struct members *m, struct members_order *o)
     o->count = m->gossip == NULL ? 1 : gossip_count(m->gossip);
     o->members = mem_zalloc(o->count, sizeof *o->members);
     if (m->gossip == NULL) {
-        member_make_self(m, &o->members[0]);
+        members_self(m, &o->members[0]);
     }
     for (size_t i = 0; m->gossip != NULL && i < o->count; i++) {
         o->members[i] = *gossip_at(m->gossip, i);
@@ -346,6 +346,7 @@ void members_close(struct members *m)
     leave_close(m);
     lead_free(m->lead);
     expire_free(m->expire);
+    reconcile_free(m->reconcile);
     free(m);
 }
 

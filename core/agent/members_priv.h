@@ -11,7 +11,10 @@
 #include "core/agent/expire.h"
 #include "core/agent/lead.h"
 #include "core/agent/members.h"
+#include "core/agent/reconcile.h"
 #include "core/base/list.h"
+
+#include <stdatomic.h>
 
 /* What leaving is at.
  *
@@ -61,11 +64,13 @@ struct members {
     struct list jobs;      /* struct join_job.link */
     struct timer retry;
     uint64_t tries;
+    atomic_bool stopping; /* the resolver's thread is to come to an end */
     /* founding */
     struct timer found;
     bool founding; /* this server waits for its cluster, and says so by a tag */
     struct lead *lead;
     struct expire *expire;
+    struct reconcile *reconcile;
     /* leaving */
     enum leave_state leave;
     struct timer leave_timer;
@@ -95,6 +100,8 @@ void members_tag(struct members *m, const char *name, const char *format, ...)
 /* Without this one; the others hear of it. */
 void members_untag(struct members *m, const char *name);
 void members_answer(struct members_order *o, enum err status);
+/* This agent as a member, when it does not gossip. */
+void members_self(const struct members *m, struct gossip_member *ret_member);
 
 /* join.c */
 void join_open(struct members *m);

@@ -43,6 +43,7 @@ static void server_begin(struct members *m)
 {
     m->lead = lead_open(m);
     m->expire = expire_open(m->options.store, m->options.loop);
+    m->reconcile = reconcile_open(m);
     quorum_open(m);
     founding_look(m);
 }
@@ -67,18 +68,21 @@ static void server_reaped(struct members *m, const struct gossip_member *g)
     if (member_is_server(m, g) && !g->self) {
         store_server_gone(m->options.store, gossip_tag(g, "id"));
     }
+    reconcile_look(m->reconcile);
 }
 
 static void server_look(struct members *m)
 {
     founding_look(m);
     lead_look(m->lead);
+    reconcile_look(m->reconcile);
 }
 
 static void server_end(struct members *m)
 {
     lead_close(m->lead);
     expire_close(m->expire);
+    reconcile_close(m->reconcile);
     founding_close(m);
     quorum_close(m);
 }

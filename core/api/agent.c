@@ -9,6 +9,8 @@
 #include "core/host.h"
 #include "core/version.h"
 
+#include <string.h>
+
 void api_root(struct request *r)
 {
     reply_text(r, 200, "Consul Agent (Herald " HERALD_VERSION ")");
@@ -108,6 +110,16 @@ static json_t *agent_stats_server(struct api *api, const struct world *w)
         agent_stats_gossip(api, w), "stream", stream);
 }
 
+/* Where its gossip is, as clients that join by it look for it. */
+static void agent_self_gossip(json_t *debug, const struct gossip_member *m)
+{
+    bool v6 = strchr(m->address, ':') != NULL;
+    json_t *at = json_sprintf("tcp://%s%s%s:%u", v6 ? "[" : "", m->address, v6 ? "]" : "",
+                              (unsigned)m->port);
+    (void)json_object_set(debug, "SerfAdvertiseAddrLAN", at);
+    (void)json_object_set_new(debug, "SerfBindAddrLAN", at);
+}
+
 static json_t *agent_meta(const struct config *c)
 {
     json_t *meta = json_pack("{s:s}", "consul-network-segment", "");
@@ -130,10 +142,15 @@ static void agent_self(struct request *r, const struct world *w)
         (json_int_t)c->bootstrap_expect, "SerfPortLAN", (int)c->serf_lan_port, "ServerPort",
         (int)c->server_port, "KVMaxValueSize", (int)c->kv_max_value_size, "DefaultQueryTimeMs",
         (json_int_t)c->default_query_time_ms, "MaxQueryTimeMs", (json_int_t)c->max_query_time_ms);
+    char ttl_min[DURATION_TEXT_LEN];
+    duration_text(c->session_ttl_min_ms, ttl_min);
+    (void)json_object_set_new(json_object_get(self, "DebugConfig"), "SessionTTLMin",
+                              json_string(ttl_min));
     json_t *member = NULL;
     for (size_t i = 0; i < w->member_count; i++) {
         if (w->members[i].self) {
             member = member_json(&w->members[i]);
+            agent_self_gossip(json_object_get(self, "DebugConfig"), &w->members[i]);
         }
     }
     (void)json_object_set_new(self, "Member", member == NULL ? json_null() : member);

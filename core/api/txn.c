@@ -2,6 +2,7 @@
 #include "store/txn.h"
 #include "core/api/cluster.h"
 #include "core/api/kv.h"
+#include "core/api/long_numbers.h"
 #include "core/api/rights.h"
 #include "core/base/limit.h"
 #include "core/base/text.h"
@@ -20,7 +21,7 @@ struct txn_body {
     struct buf ops;  /* texts */
     struct buf op;   /* scratch */
     struct buf row;  /* scratch */
-    struct buf deny; /* a JSON list of errors: what this token may not do */
+    struct buf deny; /* a JSON list of errors: what this token may not do, and the like */
     size_t count;
     bool writes;
 };
@@ -60,7 +61,7 @@ static enum err txn_keep(struct decode *d, json_t *value, void *field)
     return OK;
 }
 
-/* Numbers of more digits than JSON's library takes have become texts (txn_quote()). */
+/* Numbers of more digits than JSON's library takes have become texts (long_numbers.h). */
 static enum err txn_number(struct decode *d, json_t *value, void *field)
 {
     uint64_t *number = field;
@@ -150,18 +151,23 @@ static enum err txn_error_json(struct buf *out, uint64_t op, struct bytes what)
     return e == OK ? buf_append_char(out, '}') : e;
 }
 
+/* This operation cannot be, as can be seen without the state. */
+static enum err txn_refuse(struct txn_body *t, struct bytes what)
+{
+    return txn_error_json(&t->deny, t->count++, what);
+}
+
 /* Appends an operation, or notes that this token may not do it. */
 static enum err txn_add(struct txn_body *t, const struct txn_op *op, bool allowed)
 {
     enum err e = OK;
     if (!allowed) {
-        e = txn_error_json(&t->deny, t->count, BYTES("Permission denied"));
-    } else {
-        t->writes = t->writes || txn_verb_writes(op->kind, op->verb);
-        buf_clear(&t->op);
-        e = txn_op_encode(&t->op, op);
-        e = e == OK ? texts_add(&t->ops, buf_view(&t->op)) : e;
+        return txn_refuse(t, BYTES("Permission denied"));
     }
+    t->writes = t->writes || txn_verb_writes(op->kind, op->verb);
+    buf_clear(&t->op);
+    e = txn_op_encode(&t->op, op);
+    e = e == OK ? texts_add(&t->ops, buf_view(&t->op)) : e;
     t->count++;
     if (e == ERR_INVALID) {
         reason_set(&t->why, "operation %zu is not complete", t->count - 1);
@@ -254,7 +260,10 @@ static enum err txn_item_kv(struct txn_body *t, json_t *json)
                 ? !rights_enabled() ||
                       (rights != NULL && acl_allows_prefix(rights, ACL_KEY, op.key, ACL_WRITE))
                 : txn_may(&op, ACL_KEY, op.key);
-        e = txn_add(t, &op, may);
+        bool odd = op.verb == TXN_LOCK && op.id.len > 0 && op.id.len != UUID_TEXT_LEN - 1;
+        e = may && odd ? txn_refuse(t, BYTES("failed session lookup: index error: UUID must be 36 "
+                                             "characters"))
+                       : txn_add(t, &op, may);
     }
     buf_close(&value);
     return e;
@@ -527,36 +536,6 @@ static void txn_read_ready(struct request *r)
 /* --- the request --------------------------------------------------------------------------------
  */
 
-/* Puts whole numbers of 19 digits or more between quotes: JSON's library knows none above 2^63, and
- * flags may be. */
-static enum err txn_quote(struct bytes text, struct buf *out)
-{
-    bool quoted = false;
-    enum err e = buf_reserve(out, text.len + 64);
-    for (size_t i = 0; e == OK && i < text.len; i++) {
-        size_t digits = 0;
-        while (!quoted && i + digits < text.len && text.ptr[i + digits] >= '0' &&
-               text.ptr[i + digits] <= '9') {
-            digits++;
-        }
-        bool whole = i == 0 || strchr(" \t\r\n:,[", text.ptr[i - 1]) != NULL;
-        if (digits >= 19 && whole) {
-            e = buf_append_char(out, '"');
-            e = e == OK ? buf_append(out, bytes_slice(text, i, i + digits)) : e;
-            e = e == OK ? buf_append_char(out, '"') : e;
-        } else if (digits > 0) {
-            e = buf_append(out, bytes_slice(text, i, i + digits));
-        } else {
-            bool escape = quoted && text.ptr[i] == '\\' && i + 1 < text.len;
-            quoted = text.ptr[i] == '"' ? !quoted : quoted;
-            e = buf_append(out, bytes_slice(text, i, i + 1 + escape));
-            i += escape;
-        }
-        i += digits > 0 ? digits - 1 : 0;
-    }
-    return e;
-}
-
 /* ERR_TOO_BIG with `why` told; else as decoding says. */
 static enum err txn_body_read(struct txn_body *t, json_t *json)
 {
@@ -615,7 +594,7 @@ static void txn_begin(struct request *r, struct txn_body *t, const struct read_o
     struct buf text;
     json_t *json = NULL;
     buf_init(&text, HTTP_BODY_MAX * 2);
-    enum err e = txn_quote(r->body, &text);
+    enum err e = long_numbers_quote(r->body, &text);
     e = e == OK ? decode_json(buf_view(&text), &json, &t->why) : e;
     e = e == OK ? txn_body_read(t, json) : e;
     if (e == OK) {

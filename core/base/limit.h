@@ -172,6 +172,7 @@
 
 #include "core/base/limit_agent.h"
 #include "core/base/limit_cluster.h"
+#include "core/base/limit_dns.h"
 #include "core/base/limit_fleet.h"
 #include "core/base/limit_rpc.h"
 

@@ -37,7 +37,10 @@
 /* What expires ends so much later than it says: whoever counts from our answer is never early. */
 #define EXPIRE_SLACK_MS       50U
 #define EXPIRE_RETRY_MS       1000U /* between two tries to end what is due */
-#define EXPIRE_TICK_MS        500U  /* between two looks whether this server leads */
+#define RECONCILE_TICK_MS     500U  /* between two looks whether this server leads */
+#define RECONCILE_RETRY_MS    100U
+#define RECONCILE_INTERVAL_MS 60000U /* between two comparisons of all nodes */
+#define EXPIRE_TICK_MS        500U   /* between two looks whether this server leads */
 #define KEY_TTL_MIN_MS        1000U
 #define KEY_TTL_MAX_MS        (366ULL * 86400000U)
 

@@ -114,6 +114,19 @@ static double metrics_min(unsigned m)
     return min == 0 ? 0 : (double)(min - 1) / METRIC_SCALE;
 }
 
+/* Newer clients look for the process's memory under the name of the host. */
+static enum err metrics_json_host(struct buf *out)
+{
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-";
+    char host[256] = "";
+    (void)gethostname(host, sizeof host - 1);
+    host[strspn(host, allowed)] = '\0';
+    return buf_printf(out, ",{\"Name\":\"consul.%s.%s\",\"Value\":%llu,\"Labels\":{}}", host,
+                      METRICS[METRIC_ALLOC_BYTES].wire,
+                      (unsigned long long)metric_value(METRIC_ALLOC_BYTES));
+}
+
 static enum err metrics_json_one(struct buf *out, unsigned m, bool first)
 {
     uint64_t count = metric_value((enum metric)m);
@@ -138,6 +151,9 @@ static enum err metrics_json_kind(struct buf *out, enum metric_kind kind)
             continue;
         }
         enum err e = metrics_json_one(out, m, first);
+        if (e == OK && m == METRIC_ALLOC_BYTES) {
+            e = metrics_json_host(out);
+        }
         if (e != OK) {
             return e;
         }

@@ -176,6 +176,40 @@ X(METRIC_GOSSIP_EXCHANGES_FAILED,
   "gossip.exchanges_failed",
   "exchanges",
   "push/pull exchanges that failed")
+X(METRIC_DNS_QUERIES, COUNTER, "dns.queries", "questions", "DNS questions that came")
+X(METRIC_DNS_SERVICE, COUNTER, "dns.service_queries", "questions", "DNS questions for services")
+X(METRIC_DNS_NODE, COUNTER, "dns.node_queries", "questions", "DNS questions for nodes")
+X(METRIC_DNS_PTR, COUNTER, "dns.ptr_queries", "questions", "DNS questions for who has an address")
+X(METRIC_DNS_OTHER,
+  COUNTER,
+  "dns.other_queries",
+  "questions",
+  "DNS questions for anything else in the domain")
+X(METRIC_DNS_NXDOMAIN, COUNTER, "dns.nxdomain", "answers", "DNS names that do not exist")
+X(METRIC_DNS_BAD, COUNTER, "dns.bad_queries", "questions", "DNS questions that cannot be read or obeyed")
+X(METRIC_DNS_SERVFAIL, COUNTER, "dns.servfail", "answers", "DNS questions that could not be answered")
+X(METRIC_DNS_DROPPED,
+  COUNTER,
+  "dns.dropped",
+  "packets",
+  "DNS packets and connections dropped: no question, too long, no room")
+X(METRIC_DNS_LIMITED, COUNTER, "dns.rate_limited", "answers", "DNS answers held back by the rate limit")
+X(METRIC_DNS_RECURSIONS,
+  COUNTER,
+  "dns.recursions",
+  "questions",
+  "DNS questions passed on to recursors")
+X(METRIC_DNS_RECURSION_FAILED,
+  COUNTER,
+  "dns.recursion_failures",
+  "questions",
+  "times that a recursor did not answer")
+X(METRIC_DNS_STALE,
+  COUNTER,
+  "dns.leader_queries",
+  "questions",
+  "DNS questions that had to wait for the leader")
+X(METRIC_DNS_CONNECTIONS, GAUGE, "dns.connections", "connections", "open DNS connections")
 X(METRIC_SYNC_WRITES, COUNTER, "agent.sync.writes", "commands", "services and checks told to the servers")
 X(METRIC_SYNC_FAILED, COUNTER, "agent.sync.failed", "commands", "of these, refused or not answered")
 X(METRIC_CHECK_RUNS, COUNTER, "agent.check.runs", "runs", "checks that were run")

@@ -1,7 +1,7 @@
 #!/bin/sh
 # API servers behind HAProxy that come and go: one Herald, one HAProxy, and `herald sync haproxy`
-# between them. Three backends are registered, a fourth comes, one is killed; each time, how many
-# milliseconds until HAProxy acts on it, and how many of the requests meanwhile failed.
+# between them. Three backends are registered, a fourth comes, one is killed, one leaves; how many
+# milliseconds each time until HAProxy acts on it, and how many of the requests meanwhile failed.
 #
 #     sh examples/load-balancer/run.sh [--once]
 #

@@ -302,6 +302,8 @@ def test_txn_of_keys():
             (11, 'unknown KV verb "bogus"')])
         equal(s.row("q"), None)
         equal(s.row("p/1")["ModifyIndex"], index)
+        equal(whats(txn(s, kv("lock", "q", "n", Session="bogus"))[1]), [
+            (0, "failed session lookup: index error: UUID must be 36 characters")])
         status, got = txn(s, kv("unlock", "p/l", "n", Session=a), kv("delete", "p/1"),
                           kv("delete-tree", "p/"), kv("get-tree", "p/"))
         equal((status, len(got["Results"])), (200, 1))

@@ -292,7 +292,10 @@ Test(config, what_this_build_cannot_be_is_refused)
 {
     LOAD("-data-dir=/x");
     cr_assert_eq(config_check_agent(config, &why), ERR_INVALID);
-    cr_assert_not_null(strstr(why.text, "client agents"));
+    cr_assert_not_null(strstr(why.text, "encrypt is not set"));
+    LOAD("-bind=127.0.0.1", "-serf-lan-port=-1");
+    cr_assert_eq(config_check_agent(config, &why), ERR_INVALID);
+    cr_assert_not_null(strstr(why.text, "by gossip"));
     LOAD("-server", "-bootstrap-expect=1");
     cr_assert_eq(config_check_agent(config, &why), ERR_INVALID);
     cr_assert_str_eq(why.text, "data_dir cannot be empty");
@@ -300,6 +303,16 @@ Test(config, what_this_build_cannot_be_is_refused)
     cr_assert_eq(config_check_agent(config, &why), ERR_INVALID);
     LOAD("-server", "-data-dir=/x", "-bootstrap-expect=1");
     cr_assert_eq(config_check_agent(config, &why), OK, "%s", why.text);
+}
+
+/* Clients leave however they end, unless told otherwise; servers stay. */
+Test(config, clients_leave_by_default)
+{
+    LOAD("-bind=127.0.0.1");
+    cr_assert_eq(config_check_agent(config, &why), OK, "%s", why.text);
+    cr_assert(config->leave_on_terminate && !config->skip_leave_on_interrupt);
+    LOAD("-server", "-bootstrap", "-data-dir=/x");
+    cr_assert(!config->leave_on_terminate && config->skip_leave_on_interrupt);
 }
 
 #define KEY "-encrypt=jvpf7z2li/R9GFlDoO7ZAi0HvRyXGUdGvedUYtuHQaw="
@@ -364,9 +377,9 @@ Test(config, names_to_join_add_up_and_are_checked)
     cr_assert_eq(config->start_join.count, 1);
     cr_assert_eq(config->retry_interval_ms, 5000);
     cr_assert_eq(config->retry_max, 3);
-    bad("{\"retry_join\": [\"provider=aws tag_key=a tag_value=b\"]}",
-        "retry_join: \"provider=aws tag_key=a tag_value=b\" asks a cloud for its machines, which "
-        "this build cannot yet: write addresses or names");
+    bad("{\"retry_join\": [\"provider=gce project_name=a\"]}",
+        "retry_join: provider=gce is not there in this build: aws, dns (host=...) and exec "
+        "(cmd=..., a program that prints addresses) are");
     bad("{\"start_join\": \"a:b\"}",
         "start_join: \"a:b\" is no address: the port is a number from 1 to 65535");
 }

@@ -1,6 +1,8 @@
 /* Definitions are read strictly, and the agent's own services and checks are kept as they say. */
 #include "tests/unit/agent_world.h"
 
+#include "core/agent/local_json.h"
+
 static enum err read_service(const char *json, struct service_definition *s, struct reason *why)
 {
     static struct arena arena;
@@ -164,6 +166,23 @@ Test(local, the_status_of_a_service_is_its_worst)
         local_check_set(&l, local_check(&l, BYTES("c")), CHECK_WARNING, BYTES("x"), &changed));
     cr_assert_eq(local_status(&l, BYTES("web"), false), CHECK_WARNING);
     cr_assert_eq(local_status(&l, BYTES("web"), true), CHECK_CRITICAL);
+    arena_close(&a);
+    local_close(&l);
+}
+
+/* Consul 1.8.7's own hashes of two services: clients compare them. */
+Test(local, the_hash_is_consuls)
+{
+    struct local l;
+    struct arena a;
+    local_init(&l);
+    arena_init(&a, MIB(1));
+    add_service(&l, &a, "{\"Name\":\"foo\",\"Tags\":[\"bar\",\"baz\"],\"Port\":8000}");
+    add_service(&l, &a,
+                "{\"ID\":\"web1\",\"Name\":\"web\",\"Tags\":[\"v1\",\"primary\"],"
+                "\"Address\":\"10.0.0.1\",\"Port\":8080,\"Meta\":{\"a\":\"b\"}}");
+    cr_assert_eq(local_hash_service(&local_service(&l, BYTES("foo"))->row), 0x6b13684bfe179e67);
+    cr_assert_eq(local_hash_service(&local_service(&l, BYTES("web1"))->row), 0xda48aeb3c528da04);
     arena_close(&a);
     local_close(&l);
 }

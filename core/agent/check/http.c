@@ -490,6 +490,8 @@ static enum err ask_connect(struct http_probe *p, struct reason *why)
     (void)curl_easy_setopt(p->easy, CURLOPT_HTTP_VERSION,
                            (long)(ping ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
     if (ping) {
+        /* What is not to be used again would be closed before the question goes out. */
+        (void)curl_easy_setopt(p->easy, CURLOPT_FORBID_REUSE, 0L);
         env_random(p->probe.host->env, p->ping, sizeof p->ping);
         return h2_ping(&p->question, p->ping);
     }
