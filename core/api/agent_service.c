@@ -88,7 +88,7 @@ static void service_free(struct service_wait *w)
     free(w);
 }
 
-/* For whoever may see it, and to others it is not there. */
+/* For whoever may read it; others do not learn whether it is there. */
 static void service_answer(struct request *r, const struct agent_order *o)
 {
     const struct acl *before = NULL;
@@ -245,6 +245,9 @@ static bool wants_text(const struct request *r)
 static void health_answer(struct request *r, struct agent_order *o)
 {
     struct bytes reason = buf_view(&o->reason);
+    if (!api_may(r, ACL_SERVICE, buf_view(&o->id), ACL_READ)) {
+        return;
+    }
     reply_header(r, "X-Consul-Reason", "%.*s", BYTES_FORMAT(reason));
     if (o->flag || wants_text(r)) {
         reply_bytes(r, o->status, "text/plain", reason);
