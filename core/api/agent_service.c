@@ -258,6 +258,9 @@ static void health_answer(struct request *r, struct agent_order *o)
 static void health(struct request *r, enum agent_verb verb)
 {
     struct bytes accept;
+    if (verb == AGENT_HEALTH_NAME && !api_may(r, ACL_SERVICE, r->rest, ACL_READ)) {
+        return;
+    }
     for (size_t i = 0; i < r->rest.len; i++) {
         if ((unsigned char)r->rest.ptr[i] < 0x20 || r->rest.ptr[i] == 0x7f) {
             reply_text(r, 404, "no such service");
