@@ -53,7 +53,7 @@ static bool read_consistency(struct request *r, enum read_mode *ret_mode)
     return true;
 }
 
-static bool read_datacenter(struct request *r)
+bool api_datacenter(struct request *r)
 {
     struct bytes dc;
     if (!request_arg(r, "datacenter", &dc) && !request_arg(r, "dc", &dc)) {
@@ -90,7 +90,7 @@ bool api_read_options(struct request *r, struct read_options *ret_options)
         reply_text(r, 400, "Invalid index");
         return false;
     }
-    if (!read_consistency(r, &o.mode) || !read_datacenter(r)) {
+    if (!read_consistency(r, &o.mode) || !api_datacenter(r)) {
         return false;
     }
     o.blocking = o.index > 0;

@@ -285,6 +285,9 @@ static void snapshot_restore(struct request *r)
 
 void api_snapshot(struct request *r)
 {
+    if (!api_datacenter(r)) {
+        return;
+    }
     if (r->method == METHOD_PUT) {
         snapshot_restore(r);
     } else {

@@ -16,7 +16,9 @@ static void status_leader(struct request *r, const struct world *w)
 
 void api_status_leader(struct request *r)
 {
-    api_world(r, status_leader);
+    if (api_datacenter(r)) {
+        api_world(r, status_leader);
+    }
 }
 
 static void status_peers(struct request *r, const struct world *w)
@@ -30,7 +32,9 @@ static void status_peers(struct request *r, const struct world *w)
 
 void api_status_peers(struct request *r)
 {
-    api_world(r, status_peers);
+    if (api_datacenter(r)) {
+        api_world(r, status_peers);
+    }
 }
 
 void api_catalog_datacenters(struct request *r)
