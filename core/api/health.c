@@ -4,45 +4,94 @@
 
 /* --- instances with their checks -------------------------------------------------------------- */
 
-/* The checks of an instance, its node's first. */
-struct instance {
+/* Some of an instance's checks. */
+struct part {
     struct buf json; /* as they are shown, commas between them */
     struct buf rows; /* texts, encoded: only where a filter may ask for them */
-    struct buf row;
-    bool passing; /* all of them */
-    /* The node's part, for all instances on it. */
-    struct buf node;
-    size_t node_json;
-    size_t node_rows;
-    bool node_passing;
+    bool passing;    /* all of them */
 };
 
-static enum err
-instance_check(struct fleet_answer *a, struct instance *i, const struct check_row *row)
+/* The checks of an instance. */
+struct instance {
+    struct buf node; /* whose checks `of_node` has; for all instances on it */
+    struct part of_node;
+    struct part own;
+    struct buf rows; /* of both */
+    struct buf row;
+};
+
+static void instance_init(struct instance *i)
 {
-    enum err e = i->json.len > 0 ? buf_append_char(&i->json, ',') : OK;
-    e = e == OK ? row_json_check(&i->json, row) : e;
-    i->passing = i->passing && row->status == CHECK_PASSING;
+    struct buf *const all[] = {&i->of_node.json, &i->of_node.rows, &i->own.json, &i->own.rows,
+                               &i->rows,         &i->row,          &i->node};
+    for (size_t at = 0; at < sizeof all / sizeof all[0]; at++) {
+        buf_init(all[at], FLEET_ANSWER_MAX);
+    }
+}
+
+static void instance_close(struct instance *i)
+{
+    struct buf *const all[] = {&i->of_node.json, &i->of_node.rows, &i->own.json, &i->own.rows,
+                               &i->rows,         &i->row,          &i->node};
+    for (size_t at = 0; at < sizeof all / sizeof all[0]; at++) {
+        buf_close(all[at]);
+    }
+}
+
+static void part_clear(struct part *p)
+{
+    buf_clear(&p->json);
+    buf_clear(&p->rows);
+    p->passing = true;
+}
+
+static enum err
+part_add(struct fleet_answer *a, struct instance *i, struct part *p, const struct check_row *row)
+{
+    enum err e = p->json.len > 0 ? buf_append_char(&p->json, ',') : OK;
+    e = e == OK ? row_json_check(&p->json, row) : e;
+    p->passing = p->passing && row->status == CHECK_PASSING;
     if (e != OK || a->filter == NULL) {
         return e;
     }
     buf_clear(&i->row);
     e = row_check_encode(&i->row, row);
-    return e == OK ? texts_add(&i->rows, buf_view(&i->row)) : e;
+    return e == OK ? texts_add(&p->rows, buf_view(&i->row)) : e;
 }
 
 /* Those of one service of the node, or (empty) of the node itself. */
-static enum err instance_scan(struct fleet_answer *a,
-                              struct instance *i,
-                              struct bytes node,
-                              struct bytes service_id)
+static enum err
+part_scan(struct fleet_answer *a, struct instance *i, struct part *p, const struct bytes names[2])
 {
-    struct fleet_scan *scan = fleet_service_checks(a->view, node, service_id);
+    struct fleet_scan *scan = fleet_service_checks(a->view, names[0], names[1]);
     enum err e = OK;
+    part_clear(p);
     while (e == OK) {
         struct check_row row;
         e = fleet_read_check(scan, &row);
-        e = e == OK ? instance_check(a, i, &row) : e;
+        e = e == OK ? part_add(a, i, p, &row) : e;
+    }
+    fleet_scan_close(scan);
+    return e == ERR_NOT_FOUND ? OK : e;
+}
+
+/* Both parts in one pass over all that the node has: nearly every node has few checks, and this is
+ * half the work. ERR_LIMIT: this one has many. */
+static enum err
+instance_scan(struct fleet_answer *a, struct instance *i, const struct service_row *service)
+{
+    struct fleet_scan *scan = fleet_checks(a->view, service->node);
+    enum err e = OK;
+    part_clear(&i->of_node);
+    part_clear(&i->own);
+    for (size_t count = 0; e == OK; count++) {
+        struct check_row row;
+        e = count == NODE_CHECKS_FEW ? ERR_LIMIT : fleet_read_check(scan, &row);
+        if (e == OK && row.service_id.len == 0) {
+            e = part_add(a, i, &i->of_node, &row);
+        } else if (e == OK && bytes_equal_nocase(row.service_id, service->id)) {
+            e = part_add(a, i, &i->own, &row);
+        }
     }
     fleet_scan_close(scan);
     return e == ERR_NOT_FOUND ? OK : e;
@@ -52,23 +101,26 @@ static enum err instance_scan(struct fleet_answer *a,
 static enum err
 instance_checks(struct fleet_answer *a, struct instance *i, const struct service_row *service)
 {
+    const struct bytes own[2] = {service->node, service->id};
+    const struct bytes of_node[2] = {service->node, {0}};
     enum err e = OK;
     if (i->node.len > 0 && bytes_equal_nocase(buf_view(&i->node), service->node)) {
-        buf_truncate(&i->json, i->node_json);
-        buf_truncate(&i->rows, i->node_rows);
-        i->passing = i->node_passing;
+        e = part_scan(a, i, &i->own, own);
     } else {
+        e = instance_scan(a, i, service);
+        if (e == ERR_LIMIT) {
+            e = part_scan(a, i, &i->of_node, of_node);
+            e = e == OK ? part_scan(a, i, &i->own, own) : e;
+        }
         buf_clear(&i->node);
-        buf_clear(&i->json);
-        buf_clear(&i->rows);
-        i->passing = true;
-        e = instance_scan(a, i, service->node, (struct bytes){0});
-        i->node_json = i->json.len;
-        i->node_rows = i->rows.len;
-        i->node_passing = i->passing;
         e = e == OK ? buf_append(&i->node, service->node) : e;
     }
-    return e == OK ? instance_scan(a, i, service->node, service->id) : e;
+    if (e == OK && a->filter != NULL) {
+        buf_clear(&i->rows);
+        e = buf_append(&i->rows, buf_view(&i->of_node.rows));
+        e = e == OK ? buf_append(&i->rows, buf_view(&i->own.rows)) : e;
+    }
+    return e;
 }
 
 static enum err
@@ -80,7 +132,11 @@ instance_show(struct fleet_answer *a, const struct instance *i, const struct ser
     e = e == OK ? fleet_answer_put(a, BYTES(",\"Service\":")) : e;
     e = e == OK ? row_json_service(&a->text, service) : e;
     e = e == OK ? fleet_answer_put(a, BYTES(",\"Checks\":[")) : e;
-    e = e == OK ? fleet_answer_put(a, buf_view(&i->json)) : e;
+    e = e == OK ? fleet_answer_put(a, buf_view(&i->of_node.json)) : e;
+    if (e == OK && i->of_node.json.len > 0 && i->own.json.len > 0) {
+        e = fleet_answer_put(a, BYTES(","));
+    }
+    e = e == OK ? fleet_answer_put(a, buf_view(&i->own.json)) : e;
     e = e == OK ? fleet_answer_put(a, BYTES("]}")) : e;
     return e == OK ? fleet_answer_end(a, service->node) : e;
 }
@@ -99,7 +155,7 @@ instance_row(struct fleet_answer *a, struct instance *i, const struct service_ro
         return OK;
     }
     e = instance_checks(a, i, service);
-    if (e != OK || (a->q.passing && !i->passing)) {
+    if (e != OK || (a->q.passing && !(i->of_node.passing && i->own.passing))) {
         return e;
     }
     const struct bexpr_row record = {
@@ -115,10 +171,7 @@ static enum err service_rows(struct fleet_answer *a)
 {
     struct fleet_scan *scan = fleet_instances(a->view, a->q.name);
     struct instance i = {0};
-    buf_init(&i.json, FLEET_ANSWER_MAX);
-    buf_init(&i.rows, FLEET_ANSWER_MAX);
-    buf_init(&i.row, FLEET_ANSWER_MAX);
-    buf_init(&i.node, ROW_NAME_MAX);
+    instance_init(&i);
     enum err e = fleet_answer_put(a, BYTES("["));
     while (e == OK) {
         struct service_row row;
@@ -126,10 +179,7 @@ static enum err service_rows(struct fleet_answer *a)
         e = e == OK ? instance_row(a, &i, &row) : e;
     }
     fleet_scan_close(scan);
-    buf_close(&i.json);
-    buf_close(&i.rows);
-    buf_close(&i.row);
-    buf_close(&i.node);
+    instance_close(&i);
     return e == ERR_NOT_FOUND ? fleet_answer_put(a, BYTES("]")) : e;
 }
 

@@ -19,6 +19,8 @@
 #define SESSION_ID_MAX        64U  /* a UUID has 36 */
 #define EVENT_PAYLOAD_MAX     512U /* before encoding, as Consul; the answer names it */
 #define EVENTS_KEPT           256U /* for /v1/event/list; the change stream keeps all */
+/* A node with at most so many checks is read in one pass, whatever is asked of it. */
+#define NODE_CHECKS_FEW       64U
 /* An answer about the fleet. */
 #define FLEET_ANSWER_MAX      MIB(512)
 #define TXN_OPS_MAX           4096U  /* Consul takes 64, newer ones 128 */
