@@ -110,6 +110,8 @@ static void order_health_id(struct agent *a, struct agent_order *o)
     }
     const char *word = health_word(a, s->row.id);
     buf_put_str(&o->reason, word);
+    buf_clear(&o->id);
+    buf_put(&o->id, s->row.name);
     enum err e = health_json(a, &o->answer, s, word);
     o->status = health_status(word);
     order_json(o, e);

@@ -88,17 +88,15 @@ static void service_free(struct service_wait *w)
     free(w);
 }
 
-/* For whoever may see it, and to others it is not there. */
+/* For whoever may read it; others do not learn whether it is there. */
 static void service_answer(struct request *r, const struct agent_order *o)
 {
     const struct acl *before = NULL;
     if (!api_resume(r, &before)) {
         return;
     }
-    struct bytes name = buf_view(&o->reason);
-    if (o->status != 200 || !rights_see(ACL_SERVICE, name)) {
-        (void)(o->status != 200 ? local_refused(r, o) : api_may(r, ACL_SERVICE, name, ACL_READ));
-    } else {
+    struct bytes name = o->status == 200 ? buf_view(&o->reason) : buf_view(&o->id);
+    if (api_may(r, ACL_SERVICE, name, ACL_READ) && !local_refused(r, o)) {
         reply_header(r, "X-Consul-Contenthash", "%s", o->hash);
         api_reply_json(r, buf_view(&o->answer));
     }
@@ -245,6 +243,9 @@ static bool wants_text(const struct request *r)
 static void health_answer(struct request *r, struct agent_order *o)
 {
     struct bytes reason = buf_view(&o->reason);
+    if (!api_may(r, ACL_SERVICE, buf_view(&o->id), ACL_READ)) {
+        return;
+    }
     reply_header(r, "X-Consul-Reason", "%.*s", BYTES_FORMAT(reason));
     if (o->flag || wants_text(r)) {
         reply_bytes(r, o->status, "text/plain", reason);
@@ -257,6 +258,9 @@ static void health_answer(struct request *r, struct agent_order *o)
 static void health(struct request *r, enum agent_verb verb)
 {
     struct bytes accept;
+    if (verb == AGENT_HEALTH_NAME && !api_may(r, ACL_SERVICE, r->rest, ACL_READ)) {
+        return;
+    }
     for (size_t i = 0; i < r->rest.len; i++) {
         if ((unsigned char)r->rest.ptr[i] < 0x20 || r->rest.ptr[i] == 0x7f) {
             reply_text(r, 404, "no such service");

@@ -95,6 +95,7 @@ void api_event_list(struct request *r)
     }
     rows_answer(r, &(struct rows_query){.prefix = FLEET_INDEX_EVENTS,
                                         .what = {what, EVENT_SEEN_LEN + name.len},
+                                        .patient = true,
                                         .evaluate = event_evaluate});
 }
 

@@ -1,6 +1,7 @@
 #include "core/api/rows.h"
 
 #include "core/base/limit.h"
+#include "core/config.h"
 
 #include <string.h>
 
@@ -51,6 +52,10 @@ void rows_answer(struct request *r, const struct rows_query *q)
     struct buf target;
     if (!api_read_options(r, &options)) {
         return;
+    }
+    struct bytes wait;
+    if (q->patient && options.blocking && !request_arg(r, "wait", &wait)) {
+        options.wait_ms = api_of(r)->config->max_query_time_ms;
     }
     buf_init(&target, HTTP_HEAD_MAX);
     enum err e = fleet_index_name(&target, q->prefix, q->name);

@@ -39,6 +39,7 @@ struct rows_query {
     const char *prefix;
     struct bytes name;
     struct bytes what; /* the variant's */
+    bool patient;      /* without `wait` it waits as long as may be */
     enum err (*evaluate)(struct view *v,
                          struct bytes target,
                          struct bytes variant,

@@ -9,7 +9,7 @@
 #include "core/cli/cli.h"
 #include "core/cli/json.h"
 
-#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,6 +57,15 @@ struct locker {
     int child_status;
 };
 
+/* SIGINT or SIGTERM came: the lock is given back first. */
+static volatile sig_atomic_t lock_interrupted;
+
+static void lock_on_signal(int number)
+{
+    (void)number;
+    lock_interrupted = 1;
+}
+
 static void lock_say(const struct locker *l, const char *text)
 {
     if (l->verbose) {
@@ -93,7 +102,8 @@ static bool lock_tick(void *ctx)
         l->renew_at_ms = env_real_now_ms() + (e == OK ? LOCK_RENEW_MS : LOCK_TICK_MS);
     }
     bool late = l->state == LOCK_WAITING && l->give_up_at_ms > 0 && now_ms >= l->give_up_at_ms;
-    return !l->gone && !late && l->state != LOCK_DONE;
+    bool stop = lock_interrupted != 0 && l->state != LOCK_LOST;
+    return !l->gone && !late && !stop && l->state != LOCK_DONE;
 }
 
 /* One call; `answer` is to be closed whatever comes of it. */
@@ -387,7 +397,7 @@ static enum err semaphore_leave(struct locker *l, struct reason *why)
 /* --- the child ----------------------------------------------------------------------------------
  */
 
-static pid_t child_start(char **command, int argc, bool shell)
+static pid_t child_start(char **command, int argc, bool shell, bool input)
 {
     struct buf line;
     buf_init(&line, HTTP_TARGET_MAX);
@@ -398,6 +408,12 @@ static pid_t child_start(char **command, int argc, bool shell)
     pid_t pid = e == OK ? fork() : -1;
     if (pid == 0) {
         (void)setpgid(0, 0);
+        (void)signal(SIGINT, SIG_DFL);
+        (void)signal(SIGTERM, SIG_DFL);
+        int nothing = input ? -1 : open("/dev/null", O_RDONLY | O_CLOEXEC);
+        if (nothing >= 0) {
+            (void)dup2(nothing, STDIN_FILENO);
+        }
         (void)setenv("CONSUL_LOCK_HELD", "true", 1); /* NOLINT(concurrency-mt-unsafe): a child */
         if (shell) {
             (void)execl("/bin/sh", "/bin/sh", "-c", line.ptr, (char *)NULL);
@@ -435,7 +451,6 @@ struct lock_flags {
     const char *try_for;
     const char *timeout;
     uint64_t monitor_retry;
-    bool no_shell;
     bool pass_stdin;
     bool child_exit_code;
     bool verbose;
@@ -513,8 +528,9 @@ static int lock_acquire(struct locker *l)
     enum err e = l->limit > 1 ? semaphore_enter(l, &why) : OK;
     while (e == OK && l->state == LOCK_WAITING) {
         e = lock_try(l, &why);
-        if (l->gone || (l->give_up_at_ms > 0 && l->state == LOCK_WAITING &&
-                        env_real_now_ms() >= l->give_up_at_ms)) {
+        if (l->gone || lock_interrupted != 0 ||
+            (l->give_up_at_ms > 0 && l->state == LOCK_WAITING &&
+             env_real_now_ms() >= l->give_up_at_ms)) {
             return cli_fail("Shutdown triggered or timeout during lock acquisition");
         }
     }
@@ -527,7 +543,7 @@ static void lock_watch(struct locker *l)
 {
     uint64_t heard_ms = env_real_now_ms();
     l->index = 0;
-    while (l->state == LOCK_HELD && !l->gone) {
+    while (l->state == LOCK_HELD && !l->gone && lock_interrupted == 0) {
         struct reason why;
         enum err e = lock_try(l, &why);
         uint64_t now_ms = env_real_now_ms();
@@ -551,15 +567,19 @@ static int lock_run(struct locker *l, const struct lock_flags *f, char **command
         return status;
     }
     lock_say(l, "Starting handler");
-    l->child = child_start(command, argc, f->shell && !f->no_shell);
+    l->child = child_start(command, argc, f->shell, f->pass_stdin);
     if (l->child < 0) {
         l->child = 0;
         return cli_fail("Error starting the command");
     }
     lock_watch(l);
     if (l->child > 0) {
-        (void)cli_fail("Lock lost, killing child");
+        bool lost = l->state == LOCK_LOST || l->gone;
+        (void)cli_fail(lost ? "Lock lost, killing child" : "Shutdown triggered, killing child");
         child_end(l);
+        if (!lost) {
+            lock_release(l);
+        }
         return 1;
     }
     lock_say(l, "Child terminated, releasing lock");
@@ -656,6 +676,8 @@ int cli_lock(const struct cli *cli, int argc, char **argv)
     if (f.verbose) {
         (void)printf("Setting up lock at path: %s\n", l.key);
     }
+    (void)signal(SIGINT, lock_on_signal);
+    (void)signal(SIGTERM, lock_on_signal);
     status = lock_open(&l, &options, &f, rest.argv[1]);
     if (status == 0) {
         status = lock_run(&l, &f, rest.argv + 1, rest.argc - 1);

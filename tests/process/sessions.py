@@ -466,6 +466,22 @@ def test_command_lock_lost():
             equal(p.process.wait(20), 1)
 
 
+def test_command_lock_interrupted():
+    with Agent() as s:
+        own = s.get("/v1/agent/self").json()["Config"]["NodeName"]
+        s.ok("PUT", "/v1/catalog/register",
+             {"Node": own, "Address": "127.0.0.1",
+              "Check": {"Node": own, "CheckID": "serfHealth", "Name": "s", "Status": "passing"}})
+        env = {"CONSUL_HTTP_ADDR": "127.0.0.1:%d" % s.port}
+        with herald.Program([herald.program(), "lock", "lk", "echo held; sleep 60"], env=env) as p:
+            p.line_with("held")
+            p.process.send_signal(signal.SIGTERM)
+            equal(p.process.wait(20), 1)
+        assert "Session" not in s.row("lk/.lock")
+        # Given back, not lost: there is no delay.
+        equal(s.acquire("lk/.lock", s.create())[0], True)
+
+
 # --- fencing ---------------------------------------------------------------------------------
 
 WORKER = r"""

@@ -5,6 +5,7 @@
 #include "core/base/text.h"
 #include "store/state.h"
 #include "tests/sim/client.h"
+#include "tests/sim/follower.h"
 #include "tests/sim/model.h"
 #include "tests/sim/server.h"
 
@@ -111,8 +112,10 @@ enum err applied_watched(struct state *s,
                          struct apply_reply *ret_reply,
                          struct reason *why)
 {
+    size_t before = out->count;
     enum err e = applied_truly(s, index, command, out, ret_reply, why);
     if (e == OK) {
+        followers_on_applied(index, out, before);
         truth_take(server_of(process_here()), index, command);
     }
     return e;
@@ -120,8 +123,10 @@ enum err applied_watched(struct state *s,
 
 enum err skipped_watched(struct state *s, uint64_t index, struct reason *why)
 {
+    static const struct collect nothing;
     enum err e = skipped_truly(s, index, why);
     if (e == OK) {
+        followers_on_applied(index, &nothing, 0);
         truth_take(server_of(process_here()), index, (struct bytes){.ptr = ""});
     }
     return e;

@@ -4,6 +4,7 @@
 #include "tests/sim/check.h"
 #include "tests/sim/cluster.h"
 #include "tests/sim/disk.h"
+#include "tests/sim/follower.h"
 #include "tests/sim/server.h"
 #include "tests/sim/wire.h"
 #include "tests/sim/world.h"
@@ -152,6 +153,8 @@ bool plan_draw(struct plan *ret_plan, unsigned size, const char *only, enum mood
         .order_gap_us = dice_skewed(200000, 8 * SECOND_US),
     };
     p.servers = size != 0 ? size : p.servers;
+    p.followers = (unsigned)dice_below(FOLLOWERS_MAX / 2 + 1);
+    p.history_bytes = plan_some(50) ? dice_between(500, 8000) : MIB(1);
     bool known = only == NULL || plan_restrict(&p, only);
     if (plan_some(50) && (only == NULL || p.unordered || p.resets)) {
         p.loss_ppm = p.unordered ? dice_skewed(100, 200000) : dice_skewed(10, 2000);

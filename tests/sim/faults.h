@@ -41,6 +41,8 @@ struct plan {
     bool slow_disk;
     bool full_disk;
     bool failing_disk;
+    unsigned followers;     /* of the change stream */
+    uint64_t history_bytes; /* that servers keep for them */
     bool flips;
     bool clock;
     bool lag;

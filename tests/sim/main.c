@@ -75,6 +75,8 @@ static struct {
     uint64_t done;
     uint64_t failed;
     uint64_t operations;
+    uint64_t heard;
+    uint64_t resumes;
     uint64_t simulated_us;
     uint64_t steps;
     uint64_t starts;
@@ -96,6 +98,8 @@ static void run_take(const struct verdict *v)
 {
     run.done++;
     run.operations += v->operations;
+    run.heard += v->heard;
+    run.resumes += v->resumes;
     run.simulated_us += v->simulated_us;
     run.steps += v->steps;
     run.starts += v->starts;
@@ -213,6 +217,16 @@ static void run_verbose(void)
                      "\n",
                      seed, v.steps, v.entries, v.trace);
     }
+}
+
+/* The numbers of stream/seeded.h, which declares it, are the table's, in its order. */
+unsigned stream_seeded_bug(void);
+
+unsigned stream_seeded_bug(void)
+{
+    return seeded_bug >= SEEDED_STREAM_SKIPS && seeded_bug <= SEEDED_STREAM_SPLIT
+               ? (unsigned)(seeded_bug - SEEDED_STREAM_SKIPS) + 1
+               : 0;
 }
 
 /* --- the proof ------------------------------------------------------------------------------- */
@@ -419,8 +433,9 @@ int main(int argc, char **argv)
         run_all();
     }
     (void)printf("%" PRIu64 " schedules, %" PRIu64 " failed; %" PRIu64 " operations, %" PRIu64
-                 " starts, %" PRIu64 " events, %.1f virtual hours\n",
+                 " starts, %" PRIu64 " events, %.1f virtual hours; followers heard %" PRIu64
+                 " changes, %" PRIu64 " resumes\n",
                  run.done, run.failed, run.operations, run.starts, run.steps,
-                 (double)run.simulated_us / 3.6e9);
+                 (double)run.simulated_us / 3.6e9, run.heard, run.resumes);
     return run.failed > 0 ? 1 : 0;
 }

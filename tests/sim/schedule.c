@@ -6,6 +6,7 @@
 #include "tests/sim/client.h"
 #include "tests/sim/cluster.h"
 #include "tests/sim/faults.h"
+#include "tests/sim/follower.h"
 #include "tests/sim/server.h"
 #include "tests/sim/wire.h"
 #include "tests/sim/world.h"
@@ -45,6 +46,7 @@ static void schedule_begin(const struct plan *plan)
         disks[i].writeback = plan->writeback;
         s->options.start = plan->servers > 1 ? STORE_WAIT : STORE_ALONE;
         s->options.repair = plan->servers > 1;
+        s->options.history_bytes = plan->history_bytes;
         if (i <= plan->servers) {
             s->used = true;
             server_start(s);
@@ -52,6 +54,7 @@ static void schedule_begin(const struct plan *plan)
     }
     cluster_open(plan->servers, plan->spares, plan->changes, plan->order_gap_us);
     cluster.calm = plan->mood == MOOD_CALM;
+    followers_open(plan->followers);
     clients_open(plan->clients, plan->keys, plan->pause_us, plan->prefixes);
 }
 
@@ -103,7 +106,9 @@ static void schedule_end(void)
     }
     until_us = world.now_us + AGREE_US;
     schedule_step(world.now_us + SECOND_US);
-    while (schedule_behind(&applied) != NULL && world.now_us < until_us && !world.over) {
+    followers_stop();
+    while ((schedule_behind(&applied) != NULL || !followers_done(check_last())) &&
+           world.now_us < until_us && !world.over) {
         schedule_step(world.now_us + STEP_US);
     }
     const struct server *behind = world.over ? NULL : schedule_behind(&applied);
@@ -111,6 +116,14 @@ static void schedule_end(void)
         world_violate("server %u is at %llu of %llu, %llu s after all faults have ended",
                       behind->number, (unsigned long long)applied, (unsigned long long)check_last(),
                       (unsigned long long)(AGREE_US / SECOND_US));
+    }
+    if (!world.over && !followers_done(check_last())) {
+        world_violate("a follower of the stream has not heard of %llu, %llu s after all faults "
+                      "have ended",
+                      (unsigned long long)check_last(), (unsigned long long)(AGREE_US / SECOND_US));
+    }
+    if (!world.over) {
+        followers_check();
     }
     if (!world.over) {
         check_history();
@@ -147,6 +160,8 @@ void schedule_run(const struct schedule *s, struct verdict *ret_verdict)
         .operations = clients.answered,
         .simulated_us = world.now_us - WORLD_BEGIN_US,
         .entries = check_last(),
+        .heard = follower_counts.events,
+        .resumes = follower_counts.resumes,
     };
     for (unsigned i = 1; i <= SERVERS_MAX; i++) {
         ret_verdict->starts += servers[i].starts;
@@ -158,6 +173,7 @@ void schedule_run(const struct schedule *s, struct verdict *ret_verdict)
     if (s->verbose) {
         log_tap_close(&story);
     }
+    followers_close();
     clients_close();
     check_close();
     wire_close();

@@ -28,6 +28,8 @@ struct verdict {
     uint64_t simulated_us;
     uint64_t entries;
     uint64_t starts;
+    uint64_t heard;   /* events of the change stream that followers received */
+    uint64_t resumes; /* connections of theirs that went on where another had ended */
 };
 
 void schedule_run(const struct schedule *s, struct verdict *ret_verdict);

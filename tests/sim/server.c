@@ -4,9 +4,11 @@
 #include "core/base/list.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "stream/stream.h"
 #include "tests/sim/check.h"
 #include "tests/sim/client.h"
 #include "tests/sim/cluster.h"
+#include "tests/sim/follower.h"
 #include "tests/sim/wire.h"
 
 #include <stdio.h>
@@ -21,7 +23,9 @@ struct server *server_of(const struct process *p)
 
 static void server_on_changes(struct store_reader *r, struct change_batch *b)
 {
-    check_published(r->ctx, b);
+    struct server *s = r->ctx;
+    check_published(s, b);
+    stream_publish(s->stream, b);
 }
 
 /* The store would not open: right when its disk is full, a failure otherwise. */
@@ -48,6 +52,7 @@ static void server_main(void *arg)
     s->front = loop_new("front");
     s->reader = (struct store_reader){.on_changes = server_on_changes, .ctx = s};
     store_reader_open(&s->reader, s->store, s->front);
+    followers_on_opened(s);
     check_opened(s);
     loop_start(s->front);
     s->serving = true;
@@ -57,8 +62,11 @@ static void server_main(void *arg)
         fiber_sleep(WORLD_NEVER);
     }
     s->serving = false;
+    followers_on_closing(s);
     loop_stop(s->front);
     loop_join(s->front);
+    stream_free(s->stream);
+    s->stream = NULL;
     store_reader_close(&s->reader);
     store_close(s->store);
     loop_free(s->front);
@@ -77,6 +85,7 @@ static void server_on_death(struct process *p)
     s->front = NULL;
     s->main = NULL;
     wire_on_death(p);
+    followers_on_death(s);
     disk_crash(&disks[s->number], s->power);
     clients_on_death(s);
     s->power = false;

@@ -33,6 +33,8 @@ struct server {
     struct store *store;
     struct loop *front;
     struct store_reader reader;
+    struct stream *stream; /* NULL: not open */
+    char epoch[17];        /* of its stream */
     struct store_options options;
     unsigned starts;
     unsigned refusals;

@@ -152,7 +152,7 @@ Test(config, every_mistake_is_named)
         {"{\"server\": true, \"server\": true}", ":1:25: duplicate object key near '\"server\"'"},
         {"{", ":1:1: string or '}' expected near end of file"},
         {"[]", ": expected an object, as in {\"server\": true}"},
-        {"", ":1:0: '[' or '{' expected near end of file"},
+        {"{", ":1:1: string or '}' expected near end of file"},
         {"{\"datacenter\": \"DC_1!\"}",
          "datacenter cannot be \"dc_1!\". Please use only [a-z0-9-_]"},
         {"{\"datacenter\": \"\"}", "datacenter cannot be empty"},
