@@ -502,8 +502,11 @@ def test_rows_of_the_servers_themselves_have_the_same_members():
     consul = Consul()
     try:
         with herald.Server(args=["-node=n1"]) as s:
-            herald.eventually(lambda: s.get("/v1/catalog/service/consul").json() != [],
-                              "the server is in its own catalog", 20)
+            # Each writes its node first, and its addresses when it comes to them.
+            for get in (s.get, lambda path: consul.request("GET", path)):
+                herald.eventually(lambda: any(
+                    r["TaggedAddresses"] for r in get("/v1/catalog/service/consul").json()),
+                    "the server is in its own catalog", 30)
             for path in ("catalog/nodes", "catalog/service/consul", "catalog/node/n1",
                          "health/service/consul", "health/node/n1", "catalog/node-services/n1",
                          "health/state/any", "internal/ui/services", "agent/members"):
