@@ -99,10 +99,11 @@ static void local_on_name(struct agent_order *o)
     if (r != NULL && api_resume(r, &before)) {
         struct bytes name = buf_view(&o->answer);
         if (name.len > 0) {
-            may = api_may(r, ACL_SERVICE, name, ACL_WRITE);
+            may = api_may(r, ACL_SERVICE, name,
+                          k->order.verb == AGENT_HEALTH_ID ? ACL_READ : ACL_WRITE);
         } else {
             /* A new service was judged by the name it is to have. */
-            may = k->order.verb == AGENT_SERVICE_REGISTER ||
+            may = k->order.verb == AGENT_SERVICE_REGISTER || k->order.verb == AGENT_HEALTH_ID ||
                   api_may(r, ACL_NODE, bytes_of(k->api->config->node_name), ACL_WRITE);
         }
         rights_leave(before);
@@ -121,7 +122,8 @@ void local_send(struct local_asked *k, local_answer_fn answer)
     /* A check's registration carries the id of its service; none: it is the node's. */
     bool service = k->order.verb == AGENT_SERVICE_DEREGISTER ||
                    k->order.verb == AGENT_SERVICE_MAINTENANCE ||
-                   k->order.verb == AGENT_SERVICE_REGISTER || k->order.verb == AGENT_CHECK_REGISTER;
+                   k->order.verb == AGENT_SERVICE_REGISTER ||
+                   k->order.verb == AGENT_CHECK_REGISTER || k->order.verb == AGENT_HEALTH_ID;
     k->answer = answer;
     r->ctx = k;
     r->cancelled = asked_cancelled;

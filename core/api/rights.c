@@ -370,6 +370,7 @@ static void catch_up(struct request *r)
     struct api *api = api_of(r);
     struct catching_up *c = mem_zalloc(1, sizeof *c);
     c->request = r;
+    r->late = true;
     c->read = (struct store_read){.done = caught_up, .ctx = c, .mode = READ_DEFAULT};
     r->ctx = c;
     r->cancelled = catching_up_cancelled;

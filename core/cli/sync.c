@@ -188,18 +188,6 @@ static bool sync_tick(void *ctx)
     return on && !(s->once && s->feed.ready);
 }
 
-static bool sync_name_valid(const char *name)
-{
-    for (const char *c = name; *c != '\0'; c++) {
-        bool plain = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
-                     (*c >= '0' && *c <= '9') || strchr("-_.:", *c) != NULL;
-        if (!plain) {
-            return false;
-        }
-    }
-    return strlen(name) < SYNC_NAME_MAX;
-}
-
 static int sync_run(struct syncer *s)
 {
     struct reason why;

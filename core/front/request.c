@@ -19,6 +19,9 @@ bool request_arg(const struct request *r, const char *name, struct bytes *ret_va
 
 bool request_header(const struct request *r, const char *name, struct bytes *ret_value)
 {
+    if (r->late) {
+        return false;
+    }
     /* Afterwards the head belongs to another request, or to nobody. */
     CHECK(r->front->current == r);
     return head_find(&r->front->head, bytes_of(name), ret_value);

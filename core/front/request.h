@@ -52,6 +52,7 @@ struct request {
     struct bytes agent;  /* the node of the agent that forwarded it; empty: nobody did */
     const struct route *route;
     struct arena *arena;
+    bool late;   /* its head is gone: request_header() finds nothing */
     bool judged; /* core/api/rights.c's: somebody has asked whether it may write */
     /* the handler's, while it is parked */
     void (*cancelled)(struct request *r);
