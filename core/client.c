@@ -1,6 +1,8 @@
 #include "core/client.h"
 
+#include "core/agent/agent.h"
 #include "core/agent/members.h"
+#include "core/agent/tokens.h"
 #include "core/api/forward.h"
 #include "core/api/routes.h"
 #include "core/base/limit.h"
@@ -28,6 +30,8 @@ struct client {
     struct clients *clients;
     struct loop *loop; /* the front's */
     struct forward *forward;
+    struct tokens *tokens;
+    struct agent *agent; /* its own services and checks; on the front's loop */
     struct front *front;
     struct route *routes;
     struct api api;
@@ -118,14 +122,28 @@ static enum err client_open_front(struct client *c, struct reason *why)
         .loop = c->loop,
         .node = config->node_name,
         .datacenter = config->datacenter,
+        .tokens = c->tokens,
     };
     c->forward = forward_new(&forward);
+    struct agent_options agent = {
+        .loop = c->loop,
+        .config = config,
+        .node_id = c->host.node_id,
+        .server = forward_sync(c->forward),
+        .ctx = c,
+    };
+    enum err e = agent_open(&agent, &c->agent, why);
+    if (e != OK) {
+        return e;
+    }
     c->routes = forward_routes(ROUTES, ROUTE_COUNT);
     c->clients = clients_new();
     c->api = (struct api){
         .host = &c->host,
         .config = config,
         .members = c->members,
+        .tokens = c->tokens,
+        .agent = c->agent,
         .loop = c->loop,
         .forward = c->forward,
     };
@@ -162,6 +180,13 @@ static enum err client_open(struct host *h, struct reason *why)
         .failed = host_failed,
         .changed = client_on_members,
     };
+    c->tokens = tokens_new(host_config(h));
+    if (host_config(h)->acl_enabled) {
+        log_line(LOG_CONFIG_WARNING,
+                 "acl.enabled: the servers judge what is forwarded; who may use "
+                 "this agent's own endpoints is not judged here: keep "
+                 "client_addr on loopback");
+    }
     enum err e = host_keep_id(h, why);
     e = e == OK ? members_open(&options, &c->members, why) : e;
     e = e == OK ? client_open_front(c, why) : e;
@@ -220,6 +245,7 @@ static void client_reload(struct host *h, const struct config *config)
 {
     struct client *c = client_of(h);
     c->next_config = config;
+    agent_reload(c->agent, config);
     mailbox_post(loop_mailbox(c->loop), &c->reload_mail);
 }
 
@@ -234,10 +260,14 @@ static void client_close(struct host *h)
 {
     struct client *c = client_of(h);
     members_stop(c->members);
+    agent_stop(c->agent);
     front_free(c->front);
-    if (c->loop != NULL && c->forward != NULL) {
-        loop_drain(c->loop); /* lists of servers on their way */
+    if (c->forward != NULL) {
+        loop_drain(c->loop); /* lists of servers, and orders to the agent, on their way */
+        forward_drop(c->forward);
+        loop_drain(c->loop);
     }
+    agent_close(c->agent);
     forward_free(c->forward);
     loop_drain(h->loop);
     members_close(c->members);
@@ -247,6 +277,9 @@ static void client_close(struct host *h)
     }
     if (c->clients != NULL) {
         clients_free(c->clients);
+    }
+    if (c->tokens != NULL) {
+        tokens_free(c->tokens);
     }
     free(c->routes);
     free(c->sent);

@@ -307,6 +307,19 @@ static bool server_on_visitor(void *ctx, int fd, struct bytes begun, const char 
 /* --- start --------------------------------------------------------------------------------------
  */
 
+/* DNS has no tokens of its askers: it has one of its own, or the agent's. */
+static bool front_dns_rights(struct view *v, void *ctx, struct acl **ret_acl)
+{
+    const struct server *s = ctx;
+    struct bytes secret = tokens_get(s->tokens, TOKEN_DNS);
+    if (!rights_enabled()) {
+        return false;
+    }
+    struct acl *acl = rights_of(v, secret.len > 0 ? secret : tokens_get(s->tokens, TOKEN_DEFAULT));
+    *ret_acl = acl == NULL ? NULL : acl_ref(acl);
+    return true;
+}
+
 /* Where nobody asked for the port, somebody else may have it: then there is no DNS, and we say so.
  */
 static enum err front_thread_open_dns(struct front_thread *t, unsigned number, struct reason *why)
@@ -319,6 +332,8 @@ static enum err front_thread_open_dns(struct front_thread *t, unsigned number, s
         .config = config,
         .store = s->store,
         .reader = &t->reader,
+        .rights = front_dns_rights,
+        .ctx = s,
         .listen = s->dns_listen,
         .listen_count = s->dns_count,
     };

@@ -95,10 +95,8 @@ static void service_answer(struct request *r, const struct agent_order *o)
     if (!api_resume(r, &before)) {
         return;
     }
-    struct bytes name = buf_view(&o->reason);
-    if (o->status != 200 || !rights_see(ACL_SERVICE, name)) {
-        (void)(o->status != 200 ? local_refused(r, o) : api_may(r, ACL_SERVICE, name, ACL_READ));
-    } else {
+    struct bytes name = o->status == 200 ? buf_view(&o->reason) : buf_view(&o->id);
+    if (api_may(r, ACL_SERVICE, name, ACL_READ) && !local_refused(r, o)) {
         reply_header(r, "X-Consul-Contenthash", "%s", o->hash);
         api_reply_json(r, buf_view(&o->answer));
     }

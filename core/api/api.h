@@ -32,6 +32,8 @@ struct api {
 };
 
 struct api *api_of(const struct request *r);
+/* The node that a request means by its own: of the agent that forwarded it, or this one. */
+struct bytes api_node(const struct request *r);
 
 /* What a read may ask for in its query string (contracts/consul.md sections 1 to 3). */
 struct read_options {

@@ -378,7 +378,7 @@ question_read(struct request *r, const struct fleet_form *form, struct fleet_que
         }
     }
     if (request_arg(r, "near", &value)) {
-        q->near = bytes_equal(value, BYTES("_agent")) ? bytes_of(config->node_name) : value;
+        q->near = bytes_equal(value, BYTES("_agent")) ? api_node(r) : value;
     }
     q->tags = args_texts(r, "tag", false);
     q->meta = args_texts(r, "node-meta", true);

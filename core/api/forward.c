@@ -1,5 +1,6 @@
 #include "core/api/forward_private.h"
 
+#include "core/agent/tokens.h"
 #include "core/base/check.h"
 #include "core/base/limit.h"
 #include "core/base/mem.h"
@@ -147,6 +148,14 @@ static bool forward_connected(void *ctx)
 {
     struct forward *f = ctx;
     return rpc_client_up(f->rpc);
+}
+
+/* Who gives no token has the agent's default one. */
+static struct bytes forward_token(const struct request *r)
+{
+    struct bytes token =
+        r->token.len > 0 ? r->token : tokens_get(api_of(r)->forward->options.tokens, TOKEN_DEFAULT);
+    return token_is_plain(token) ? token : (struct bytes){0};
 }
 
 /* --- one request --------------------------------------------------------------------------------
@@ -303,7 +312,7 @@ static void job_alone(struct job *j, const char *headers, struct bytes target)
     struct relay_request request = {
         .method = r->method_name,
         .target = target,
-        .token = token_is_plain(r->token) ? r->token : (struct bytes){0},
+        .token = forward_token(r),
         .body = r->body,
         .headers = headers == NULL ? "" : headers,
     };
@@ -401,7 +410,7 @@ static void job_make_key(struct job *j)
     enum err e = url_encode(&key, r->path, true);
     e = e == OK ? key_args(r, &key) : e;
     e = e == OK ? buf_append_char(&key, KEY_MARK) : e;
-    e = e == OK ? buf_append(&key, r->token) : e;
+    e = e == OK ? buf_append(&key, forward_token(r)) : e;
     if (e == OK) {
         j->key = buf_take(&key, &j->key_len);
     }
@@ -524,6 +533,7 @@ struct forward *forward_new(const struct forward_options *options)
     f->env = loop_env(options->loop);
     list_init(&f->relays);
     list_init(&f->tunnels);
+    list_init(&f->outward);
     struct rpc_client_options rpc = {
         .loop = options->loop,
         .node = options->node,
@@ -549,10 +559,16 @@ void forward_free(struct forward *f)
         return;
     }
     tunnels_close(f);
+    forward_sync_close(f);
     shared_queries_free(f->queries);
     CHECK(list_empty(&f->relays));
     rpc_client_free(f->rpc);
     free(f);
+}
+
+void forward_drop(struct forward *f)
+{
+    forward_sync_close(f);
 }
 
 void forward_drain(struct forward *f)

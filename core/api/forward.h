@@ -14,6 +14,7 @@
 #ifndef CORE_API_FORWARD_H
 #define CORE_API_FORWARD_H
 
+#include "core/agent/sync.h"
 #include "core/api/api.h"
 #include "core/rpc/client.h"
 
@@ -23,6 +24,7 @@ struct forward_options {
     struct loop *loop;
     const char *node;
     const char *datacenter;
+    const struct tokens *tokens; /* the agent's own */
 };
 
 struct forward *forward_new(const struct forward_options *options);
@@ -30,6 +32,10 @@ struct forward *forward_new(const struct forward_options *options);
 void forward_free(struct forward *f);
 /* The servers that are alive, from now on; copied. */
 void forward_servers(struct forward *f, const struct rpc_address *servers, size_t count);
+/* The servers' catalog for this agent's own services and checks (core/agent/sync.h). What is under
+ * way at forward_drop() or forward_free() gets ERR_CLOSED. */
+struct sync_server forward_sync(struct forward *f);
+void forward_drop(struct forward *f);
 /* Ends what has no end by itself: subscribers go elsewhere. */
 void forward_drain(struct forward *f);
 size_t forward_known(const struct forward *f);

@@ -10,6 +10,10 @@
 #include "core/api/forward.h"
 #include "core/rpc/call.h"
 
+/* The routes of core/api/sync_serve.c. */
+#define SYNC_ROWS_PATH    "/v1/internal/agent/rows/"
+#define SYNC_COMMAND_PATH "/v1/internal/agent/command"
+
 struct forward {
     struct forward_options options;
     struct env *env;
@@ -17,6 +21,7 @@ struct forward {
     struct shared_queries *queries;
     struct list relays;  /* struct relay.link */
     struct list tunnels; /* struct tunnel.link */
+    struct list outward; /* struct outward.link */
 };
 
 /* One answer on its way from a server, held until it is whole. */
@@ -61,5 +66,6 @@ enum err target_make(const struct request *r, struct buf *out) ERR_MUST_USE;
 
 void api_tunnel(struct request *r);
 void tunnels_close(struct forward *f);
+void forward_sync_close(struct forward *f);
 
 #endif

@@ -1,5 +1,6 @@
 /* Requests whose answers have no end, or are no HTTP: the client's socket on one side, a stream to
  * a server on the other, and bytes to and fro. */
+#include "core/agent/tokens.h"
 #include "core/api/forward_private.h"
 #include "core/base/limit.h"
 #include "core/base/mem.h"
@@ -91,6 +92,10 @@ static enum err tunnel_head(const struct request *r, struct buf *out)
     e = e == OK ? buf_printf(out, " HTTP/1.1\r\n" REQUEST_AGENT_HEADER ": %s\r\n%s",
                              f->options.node, upgrade ? "" : "Connection: close\r\n")
                 : e;
+    struct bytes token = tokens_get(f->options.tokens, TOKEN_DEFAULT);
+    if (e == OK && r->token.len == 0 && token.len > 0 && token_is_plain(token)) {
+        e = buf_printf(out, "X-Consul-Token: %.*s\r\n", BYTES_FORMAT(token));
+    }
     for (size_t i = 0; e == OK && request_field(r, i, &name, &value); i++) {
         if (tunnel_passes(name, upgrade)) {
             e = buf_printf(out, "%.*s: %.*s\r\n", BYTES_FORMAT(name), BYTES_FORMAT(value));

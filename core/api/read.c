@@ -16,6 +16,11 @@ struct api *api_of(const struct request *r)
     return front_ctx(r->front);
 }
 
+struct bytes api_node(const struct request *r)
+{
+    return r->agent.len > 0 ? r->agent : bytes_of(api_of(r)->config->node_name);
+}
+
 /* `?stale`, with a bound or without; `?consistent`; else as the leader knows it, which `?leader`
  * says too. */
 static bool read_consistency(struct request *r, enum read_mode *ret_mode)

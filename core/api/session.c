@@ -318,7 +318,7 @@ void api_session_create(struct request *r)
 {
     struct read_options options;
     struct session_body b = {
-        .node = bytes_of(api_of(r)->config->node_name),
+        .node = api_node(r),
         .lock_delay_ms = LOCK_DELAY_DEFAULT_MS,
     };
     struct session_row row = {0};

@@ -41,6 +41,8 @@
 /* What one answer may take while it is made. */
 #define DNS_ANSWER_ARENA        (4U * 1024U * 1024U)
 #define DNS_ANSWER_RECORDS      8192U
+/* How long the rights that answers are given by are used while nothing is written. */
+#define DNS_RIGHTS_MS           500U
 /* Rate limit: networks that are counted at one time, and the default rate (herald.dns_rate_limit):
  * answers a second to one network, where an answer counts once for each threefold of its question
  * that it is long. */

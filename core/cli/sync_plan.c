@@ -56,6 +56,18 @@ static struct bytes line_next(struct bytes *rest, char end)
     return line;
 }
 
+bool sync_name_valid(const char *name)
+{
+    for (const char *c = name; *c != '\0'; c++) {
+        bool plain = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
+                     (*c >= '0' && *c <= '9') || strchr("-_.:", *c) != NULL;
+        if (!plain) {
+            return false;
+        }
+    }
+    return strlen(name) < SYNC_NAME_MAX;
+}
+
 static bool servers_read_line(struct bytes line, struct sync_server *ret_server)
 {
     struct bytes columns[COLUMN_COUNT] = {{0}};
@@ -67,7 +79,7 @@ static bool servers_read_line(struct bytes line, struct sync_server *ret_server)
     struct sync_server *s = ret_server;
     *s = (struct sync_server){0};
     if (count < COLUMN_COUNT || !text_keep(s->name, sizeof s->name, columns[COLUMN_NAME]) ||
-        !text_keep(s->addr, sizeof s->addr, columns[COLUMN_ADDR]) ||
+        !sync_name_valid(s->name) || !text_keep(s->addr, sizeof s->addr, columns[COLUMN_ADDR]) ||
         bytes_to_u64(columns[COLUMN_ADMIN], &admin) != OK ||
         bytes_to_u64(columns[COLUMN_WEIGHT], &s->weight) != OK ||
         bytes_to_u64(columns[COLUMN_PORT], &s->port) != OK) {

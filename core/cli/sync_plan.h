@@ -64,6 +64,9 @@ struct sync_wish {
     uint64_t now_ms;
 };
 
+/* Letters, digits, - _ . and : as names of HAProxy have; shorter than SYNC_NAME_MAX. */
+bool sync_name_valid(const char *name);
+
 /* HAProxy's answer to `show servers state <backend>`. What is draining in `before` has done so for
  * as long; anything else that drains has since `now_ms`. ERR_NOT_FOUND: no such backend;
  * ERR_INVALID: not such an answer. */

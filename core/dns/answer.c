@@ -198,6 +198,11 @@ static void add_soa(struct maker *m, enum section section)
     }
 }
 
+static bool may_read(const struct maker *m, enum acl_resource resource, struct bytes name)
+{
+    return !m->w->judged || (m->w->acl != NULL && acl_allows(m->w->acl, resource, name, ACL_READ));
+}
+
 static void say_none(struct maker *m, enum dns_rcode rcode)
 {
     m->a->message.rcode = rcode;
@@ -323,7 +328,7 @@ inside_addresses(struct maker *m, const struct dns_name *name, struct dns_name *
     }
     if (ask.kind == DNS_ADDR && type_fits(&ask.ip, m->q->type)) {
         add_address(m->a, SECTION_ANSWER, owner, &ask.ip, s->node_ttl);
-    } else if (ask.kind == DNS_NODE &&
+    } else if (ask.kind == DNS_NODE && may_read(m, ACL_NODE, ask.name) &&
                lookup_node(m->w->lookup, m->w->view, ask.name, &pin, &node) == OK) {
         struct dns_ip ip = dns_ip_of(node.address);
         bool more = ip.len == 0 && name_from_text(ret_next, node.address) == OK;
@@ -336,7 +341,7 @@ inside_addresses(struct maker *m, const struct dns_name *name, struct dns_name *
                lookup_service(m->w->lookup, m->w->view, ask.name, &service) == OK) {
         for (size_t i = 0; i < service.count && m->a->message.answer.count < m->room; i++) {
             const struct dns_instance *at = &service.instances[i];
-            if (type_fits(&at->ip, m->q->type) &&
+            if (type_fits(&at->ip, m->q->type) && may_read(m, ACL_NODE, at->node) &&
                 (ask.tag.len == 0 || texts_have_nocase(at->tags, ask.tag))) {
                 add_address(m->a, SECTION_ANSWER, owner, &at->ip,
                             settings_service_ttl(s, ask.name));
@@ -459,15 +464,17 @@ struct choice {
 
 static bool choice_open(struct maker *m,
                         const struct dns_service *service,
+                        struct bytes name,
                         struct bytes tag,
                         struct choice *ret_choice)
 {
     struct choice c = {0};
+    bool may = may_read(m, ACL_SERVICE, name);
     c.at = arena_alloc(&m->a->memory, (service->count + 1) * sizeof *c.at);
-    for (size_t i = 0; c.at != NULL && i < service->count; i++) {
+    for (size_t i = 0; c.at != NULL && may && i < service->count; i++) {
         const struct dns_instance *at = &service->instances[i];
         if ((tag.len == 0 || texts_have_nocase(at->tags, tag)) &&
-            !(m->w->settings->only_passing && at->warning)) {
+            !(m->w->settings->only_passing && at->warning) && may_read(m, ACL_NODE, at->node)) {
             c.at[c.count++] = at;
         }
     }
@@ -514,7 +521,8 @@ static void say_service(struct maker *m, const struct dns_ask *ask)
     struct choice choice = {0};
     uint16_t type = m->q->type;
     enum err e = lookup_service(m->w->lookup, m->w->view, ask->name, &service);
-    if ((e != OK && e != ERR_NOT_FOUND) || !choice_open(m, &service, ask->tag, &choice)) {
+    if ((e != OK && e != ERR_NOT_FOUND) ||
+        !choice_open(m, &service, ask->name, ask->tag, &choice)) {
         m->a->message.rcode = DNS_SERVFAIL;
         return;
     }
@@ -542,6 +550,10 @@ static void say_node(struct maker *m, const struct dns_ask *ask)
     uint16_t type = m->q->type;
     uint32_t ttl = m->w->settings->node_ttl;
     enum err e = lookup_node(m->w->lookup, m->w->view, ask->name, &pin, &node);
+    if (e == OK && !may_read(m, ACL_NODE, node.name)) {
+        view_pin_close(&pin);
+        e = ERR_NOT_FOUND;
+    }
     if (e != OK) {
         if (e == ERR_NOT_FOUND) {
             say_none(m, DNS_NXDOMAIN);
@@ -584,7 +596,7 @@ static void add_servers(struct maker *m, enum section section)
     struct choice choice = {0};
     uint32_t ttl = m->w->settings->node_ttl;
     enum err e = lookup_service(m->w->lookup, m->w->view, BYTES(SERVERS_SERVICE), &servers);
-    if (e != OK || !choice_open(m, &servers, (struct bytes){0}, &choice)) {
+    if (e != OK || !choice_open(m, &servers, BYTES(SERVERS_SERVICE), (struct bytes){0}, &choice)) {
         return;
     }
     for (size_t n = 0; choice.count > 0 && n < NAME_SERVERS_MAX;) {
@@ -611,6 +623,9 @@ static bool say_pointer(struct maker *m, const struct dns_ask *ask)
     struct dns_name behind;
     bool service = false;
     enum err e = lookup_address(m->w->lookup, m->w->view, &ask->ip, &name, &service);
+    if (e == OK && !may_read(m, service ? ACL_SERVICE : ACL_NODE, name)) {
+        e = ERR_NOT_FOUND;
+    }
     if (e != OK) {
         m->a->message.rcode = e == ERR_NOT_FOUND ? DNS_REFUSED : DNS_SERVFAIL;
         m->a->message.authoritative = false;

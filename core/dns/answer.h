@@ -12,6 +12,7 @@
 #include "core/dns/lookup.h"
 #include "core/dns/packet.h"
 #include "core/dns/settings.h"
+#include "store/acl.h"
 
 struct answer {
     /* read-only, behind answer_make() */
@@ -35,6 +36,9 @@ struct answer_world {
     uint64_t (*dice)(void *ctx, uint64_t limit); /* uniform in [0, limit) */
     void *ctx;
     bool udp;
+    /* Access control is on: only what `acl` may read is shown; NULL: nothing. */
+    bool judged;
+    const struct acl *acl;
     /* The addresses of `resolved_name`; NULL: nobody was asked. */
     const struct dns_section *resolved;
     const struct dns_name *resolved_name;

@@ -105,6 +105,10 @@ struct dns {
     struct socket_pair sockets[CONFIG_LISTENERS_MAX];
     struct dns_settings settings;
     struct lookup *lookup;
+    bool judged;
+    struct acl *acl; /* as of a view, and for a while */
+    uint64_t acl_index;
+    uint64_t acl_until_ms;
     struct answer answer;
     struct rate *rate;
     struct clients *clients;

@@ -107,6 +107,20 @@ static void dns_fresh(struct store_read *read)
     job_answer(j, d->one, len);
 }
 
+/* The rights at hand; a token that is set by request is in force within DNS_RIGHTS_MS. */
+static void dns_rights(struct dns *d, struct view *v)
+{
+    uint64_t now_ms = env_now_ms(d->env);
+    if (d->options.rights == NULL || (d->acl_index == view_index(v) && now_ms < d->acl_until_ms)) {
+        return;
+    }
+    acl_unref(d->acl);
+    d->acl = NULL;
+    d->judged = d->options.rights(v, d->options.ctx, &d->acl);
+    d->acl_index = view_index(v);
+    d->acl_until_ms = now_ms + DNS_RIGHTS_MS;
+}
+
 /* Whether the leader must say that the view is new enough. */
 static bool dns_stale(const struct dns *d)
 {
@@ -165,6 +179,7 @@ static size_t dns_answer(struct dns *d,
                          uint8_t *out)
 {
     bool resolved = j != NULL && j->kind == JOB_RESOLVE;
+    dns_rights(d, v);
     struct answer_world w = {
         .lookup = d->lookup,
         .view = v,
@@ -173,6 +188,8 @@ static size_t dns_answer(struct dns *d,
         .dice = dns_dice,
         .ctx = d,
         .udp = from->connection == NULL,
+        .judged = d->judged,
+        .acl = d->acl,
         .resolved = resolved ? &j->resolved : NULL,
         .resolved_name = resolved ? &j->asked.name : NULL,
     };
@@ -306,6 +323,7 @@ void dns_free(struct dns *d)
     }
     tcp_close_all(d);
     jobs_close(d);
+    acl_unref(d->acl);
     lookup_free(d->lookup);
     rate_free(d->rate);
     clients_free(d->clients);

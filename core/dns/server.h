@@ -13,6 +13,7 @@
 #include "core/front/front.h"
 #include "store/store.h"
 
+struct acl;
 struct config;
 struct dns;
 
@@ -22,6 +23,10 @@ struct dns_options {
     const struct config *config;
     struct store *store;
     struct store_reader *reader;
+    /* Whose rights answers are given by: false: access control is off; else a counted acl, or NULL:
+     * nobody's. */
+    bool (*rights)(struct view *v, void *ctx, struct acl **ret_acl);
+    void *ctx;
     const struct front_listen *listen; /* copied; port 0: any free one, see dns_port() */
     size_t listen_count;
 };

@@ -406,5 +406,17 @@ X("/v1/acl/binding-rule/",
 X("/v1/acl/login", ROUTE_EXACT, METHOD_POST, ROUTE_ACL_NONE, ROUTE_LOCAL, api_acl_not_there)
 X("/v1/acl/logout", ROUTE_EXACT, METHOD_POST, ROUTE_ACL_NONE, ROUTE_LOCAL, api_acl_not_there)
 X("/v1/agent/token/", ROUTE_PREFIX, METHOD_PUT, ROUTE_ACL_AGENT, ROUTE_LOCAL, api_agent_token)
+X("/v1/internal/agent/rows/",
+  ROUTE_PREFIX,
+  METHOD_GET,
+  ROUTE_ACL_FILTER,
+  ROUTE_REPLICATED,
+  api_sync_rows)
+X("/v1/internal/agent/command",
+  ROUTE_EXACT,
+  METHOD_PUT,
+  ROUTE_ACL_SELF,
+  ROUTE_REPLICATED,
+  api_sync_command)
 X("/v1/stream", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_FILTER, ROUTE_REPLICATED, api_stream)
 X("/", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_NONE, ROUTE_LOCAL, api_root)

@@ -5,7 +5,7 @@
 
 Each figure runs Herald and its peers in turn (A B C A B C ...), five times, and takes medians.
 Benchmarks never fail on slowness; they fail on wrong answers. Everything that is started here is
-stopped here, also when interrupted. NAMEs: get put put1 wake fresh cost fanout replay;
+stopped here, also when interrupted. NAMEs: get put put1 wake fresh cost fanout replay dns;
 of three servers: put3 failover cutoff transfer wake3 wire catchup.
 """
 import argparse
@@ -26,6 +26,7 @@ import urllib.error
 import urllib.request
 
 import clusters
+import dns
 from words import number, verdict
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -245,6 +246,17 @@ class Bare(Server):
 
     def mode(self, mode):
         return "fixed"
+
+
+class HeraldDns(HeraldDev):
+    def command(self, data):
+        return super().command(data) + ["-dns-port=%d" % self.ports[3]]
+
+
+class ConsulDns(ConsulDev):
+    def command(self, data):
+        return [w for w in super().command(data) if w != "-dns-port=-1"] + [
+            "-dns-port=%d" % self.ports[3]]
 
 
 def start(run, *kinds):
@@ -509,6 +521,7 @@ FIGURES = {
     "cost": ("cost of queries that do not match", figure_cost),
     "fanout": ("WebSocket fan-out", figure_fanout),
     "replay": ("replay of history", figure_replay),
+    "dns": ("DNS questions", lambda run: dns.figure(run, (HeraldDns, ConsulDns))),
     **clusters.FIGURES,
 }
 

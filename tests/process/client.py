@@ -203,6 +203,66 @@ def test_streams_pass():
         ws.close()
 
 
+def test_services_reach_the_catalog():
+    """What an agent has registered is in the servers' catalog, and goes from it."""
+    a, server = world.agents[0], world.servers.nodes[1]
+
+    def passing():
+        rows = server.get("/v1/health/service/api?passing").json()
+        return [r["Service"]["ID"] for r in rows]
+
+    r = a.put("/v1/agent/service/register", json.dumps({
+        "Name": "api", "ID": "api-1", "Tags": ["prod"], "Port": 80,
+        "Check": {"CheckID": "ttl", "TTL": "600s"}}))
+    assert r.status == 200, r
+    herald.eventually(lambda: server.get("/v1/catalog/service/api").json(), "it is in the catalog")
+    row = server.get("/v1/catalog/service/api").json()[0]
+    assert row["Node"] == "a1" and row["Address"] == a.address and row["ServicePort"] == 80, row
+    assert passing() == []
+    index = a.get("/v1/health/service/api?passing").index()
+    with a.connect(timeout=30) as c:
+        c.send_request("GET", "/v1/health/service/api?passing&index=%d&wait=60s" % index)
+        assert a.put("/v1/agent/check/pass/ttl").status == 200
+        got = c.read_response()
+        assert [r["Service"]["ID"] for r in got.json()] == ["api-1"], got
+    assert passing() == ["api-1"]
+    assert a.put("/v1/agent/check/fail/ttl").status == 200
+    herald.eventually(lambda: passing() == [], "it is critical")
+    assert a.put("/v1/agent/service/deregister/api-1").status == 200
+    herald.eventually(lambda: not server.get("/v1/catalog/service/api").json(), "it is gone")
+
+
+def test_configured_service_reaches_the_catalog():
+    b, server = world.agents[1], world.servers.nodes[2]
+    with open(b.config_file, encoding="utf-8") as f:
+        config = json.load(f)
+    config["service"] = {"name": "web", "tags": ["web", "prod"], "port": 8080}
+    with open(b.config_file, "w", encoding="utf-8") as f:
+        json.dump(config, f)
+    b.process.send_signal(1)     # SIGHUP
+    row = herald.eventually(lambda: server.get("/v1/catalog/service/web").json(), "it is there")[0]
+    assert row["Node"] == "a2" and row["ServiceTags"] == ["web", "prod"], row
+
+
+def test_forwarded_requests_are_of_the_agents_node():
+    a = world.agents[0]
+    herald.eventually(lambda: a.get("/v1/catalog/node/a1").json(), "its node is known")
+    made = a.put("/v1/session/create", json.dumps({"TTL": "60s", "Checks": []}))
+    assert made.status == 200, made
+    info = a.get("/v1/session/info/" + made.json()["ID"]).json()
+    assert info[0]["Node"] == "a1", info
+    assert a.put("/v1/session/destroy/" + made.json()["ID"]).json() is True
+
+
+def test_agents_rows_are_for_agents():
+    """Only an agent, and only of its own node."""
+    server = world.servers.nodes[0]
+    assert server.get("/v1/internal/agent/rows/a1").status == 403
+    assert server.put("/v1/internal/agent/command", b"x").status == 403
+    head = {"X-Herald-Agent": "a1"}
+    assert server.request("GET", "/v1/internal/agent/rows/a1", headers=head).status == 403
+
+
 def test_agent_endpoints_are_not_for_other_agents():
     """Over the RPC port nobody stops a server, or reads its metrics."""
     world.agents[0].get("/v1/kv/many")
@@ -287,6 +347,7 @@ def quiet_get(node, path):
 def test_stopping_server_hands_its_agents_over():
     """SIGTERM of the server in use: no request fails."""
     a = world.agents[0]
+    a.put("/v1/kv/many", b"7")
     used = a.server()
     failed = []
     stop = threading.Event()

@@ -189,6 +189,24 @@ def test_settings():
         assert s.short("_api._tcp.herald.test", "SRV") == ["1 7 8080 db1.node.dc1.herald.test."]
 
 
+def test_access_control():
+    """Without a token that may, names are as if they were not there."""
+    config = {"acl": {"enabled": True, "default_policy": "deny",
+                      "tokens": {"initial_management": "root"}}}
+    with DnsServer(config=config) as s:
+        head = {"X-Consul-Token": "root"}
+        body = {"Node": "db1", "Address": "10.1.1.1", "Service": {"Service": "api", "Port": 1}}
+        herald.eventually(lambda: s.put("/v1/catalog/register", herald.json.dumps(body),
+                                        headers=head).status == 200, "the token is there")
+        assert s.dig("api.service.consul")[0] == "NXDOMAIN"
+        assert s.dig("db1.node.consul")[0] == "NXDOMAIN"
+        assert s.dig("-x", "10.1.1.1")[0] == "REFUSED"
+        r = s.put("/v1/agent/token/default", b'{"Token": "root"}', headers=head)
+        assert r.status == 200, r
+        for name in ("api.service.consul", "db1.node.consul"):
+            herald.eventually(lambda n=name: s.dig(n)[0] == "NOERROR", "the token counts")
+
+
 # --- sizes ----------------------------------------------------------------------------------------
 
 def many(s, count):
@@ -408,7 +426,8 @@ def test_both_families_and_off():
 if __name__ == "__main__":
     herald.main([
         test_service_names, test_health_decides, test_nodes_addresses_pointers, test_settings,
-        test_sizes, test_recursors, test_no_recursor_answers, test_a_recursor_that_is_ourselves,
-        test_garbage, test_no_amplification, test_tcp_pipeline_and_dribble,
-        test_tcp_silence_and_crowds_end, test_port_is_taken, test_both_families_and_off,
+        test_access_control, test_sizes, test_recursors, test_no_recursor_answers,
+        test_a_recursor_that_is_ourselves, test_garbage, test_no_amplification,
+        test_tcp_pipeline_and_dribble, test_tcp_silence_and_crowds_end, test_port_is_taken,
+        test_both_families_and_off,
     ])

@@ -132,6 +132,33 @@ def nodes_and_checks():
         assert {"n1", "other"} <= set(names), names
 
 
+def sessions_and_events():
+    index = now()
+    register("s", node="host")
+    r = server.put("/v1/session/create", b'{"Node":"host","Name":"lock","LockDelay":"0s","Checks":[]}')
+    assert r.status == 200, r
+    ident = r.json()["ID"]
+    assert server.put("/v1/session/destroy/" + ident).status == 200
+    with server.ndjson("topic=session&node=HOST&index=%d&limit=2" % index) as nd:
+        nd.next()
+        made, gone = nd.next(), nd.next()
+        assert (made["op"], made["key"], made["row"]["Name"]) == ("set", ident, "lock"), made
+        assert (gone["op"], gone["key"]) == ("delete", ident), gone
+    for name in ["deploy", "other", "deploy"]:
+        assert server.put("/v1/event/fire/" + name, b"v7").status == 200
+    query = "topic=event&key=deploy"
+    with server.ndjson(query + "&index=%d&limit=2" % index) as nd:
+        nd.next()
+        events = [nd.next(), nd.next()]
+        assert [e["key"] for e in events] == ["deploy", "deploy"], events
+        assert events[0]["row"]["Payload"] == "djc=", events
+        assert events[0]["index"] < events[1]["index"], events
+    with server.ndjson(query + "&snapshot=1&until=1&batch=1") as nd:
+        nd.next()
+        items = nd.next()["items"]
+        assert [i["row"] for i in items] == [e["row"] for e in events], items
+
+
 def several_topics_on_one_connection():
     with server.websocket() as ws:
         for i, topic in enumerate(["kv", "service", "node", "check", "session", "event"]):
@@ -179,5 +206,5 @@ def server_ends_cleanly():
 
 if __name__ == "__main__":
     herald.main([server_starts, a_list_on_every_transport, resumed_over_a_restart,
-                 nodes_and_checks, several_topics_on_one_connection,
+                 nodes_and_checks, sessions_and_events, several_topics_on_one_connection,
                  the_command_streams_topics, mistakes_are_refused_before_anything_begins, server_ends_cleanly])
