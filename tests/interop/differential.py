@@ -42,6 +42,8 @@ DIFFERENCES = [
     (r"GET /v1/internal/ui/.*", "null", "empty tags are [], as everywhere else"),
     (r"GET /v1/catalog/node-services/.*", "null", "no services are [], not null"),
     (r"GET /v1/session/info/bogus", "x-consul-.*", "a refused id has no index"),
+    (r"PUT /v1/kv/lock-(first|second)\?acquire={id} gone", "all",
+     "a session that is gone is said to be, also where the key's lock is delayed"),
     (r"PUT /v1/session/create \[\]", "body", "the type has a name; in 1.8.7 it is a decoder's"),
     (r"PUT /v1/txn \[({\"KV\":[^}]*}}(, )?){65}\]", "all",
      "more operations than 64 are taken, as newer Consul does"),
@@ -238,29 +240,31 @@ def sessions():
 def locks():
     """`{id}` is the last session that each server made."""
     yield "PUT", "/v1/catalog/register", json.dumps({"Node": "e9", "Address": "9.9.9.9"})
-    new = {"Node": "e9", "Checks": [], "NodeChecks": [], "LockDelay": "1ms"}
+    new = {"Node": "e9", "Checks": [], "NodeChecks": []}
     for more in ({"Name": "first", "TTL": "20s", "Behavior": "delete"}, {"Name": "second"}):
+        # Keys of its own: those of the first are delayed when it goes.
+        key = "/v1/kv/lock-" + more["Name"]
         yield "PUT", "/v1/session/create", json.dumps(dict(new, **more))
         yield "GET", "/v1/session/info/{id}", None
         yield "PUT", "/v1/session/renew/{id}", None
         yield "GET", "/v1/session/node/e9", None
-        yield "PUT", "/v1/kv/lock?acquire={id}&flags=7", "me"
-        yield "GET", "/v1/kv/lock", None
-        yield "PUT", "/v1/kv/lock?acquire={id}", "me again"
-        yield "PUT", "/v1/kv/lock", "plain"
-        yield "GET", "/v1/kv/lock", None
+        yield "PUT", key + "?acquire={id}&flags=7", "me"
+        yield "GET", key, None
+        yield "PUT", key + "?acquire={id}", "me again"
+        yield "PUT", key, "plain"
+        yield "GET", key, None
         yield "PUT", "/v1/txn", json.dumps([
-            {"KV": {"Verb": "check-session", "Key": "lock", "Session": "{id}"}},
-            {"KV": {"Verb": "lock", "Key": "lock2", "Value": "YQ==", "Session": "{id}"}}])
-        yield "GET", "/v1/kv/lock2", None
-        yield "PUT", "/v1/kv/lock?release={id}", "done"
-        yield "GET", "/v1/kv/lock", None
-        yield "PUT", "/v1/kv/lock?acquire={id}", "last"
+            {"KV": {"Verb": "check-session", "Key": key[7:], "Session": "{id}"}},
+            {"KV": {"Verb": "lock", "Key": key[7:] + "-2", "Value": "YQ==", "Session": "{id}"}}])
+        yield "GET", key + "-2", None
+        yield "PUT", key + "?release={id}", "done"
+        yield "GET", key, None
+        yield "PUT", key + "?acquire={id}", "last"
         yield "PUT", "/v1/session/destroy/{id}", None
-        yield "GET", "/v1/kv/lock", None
-        yield "GET", "/v1/kv/lock2", None
+        yield "GET", key, None
+        yield "GET", key + "-2", None
         yield "GET", "/v1/session/info/{id}", None
-        yield "PUT", "/v1/kv/lock?acquire={id}", "gone"
+        yield "PUT", key + "?acquire={id}", "gone"
     yield "PUT", "/v1/catalog/deregister", json.dumps({"Node": "e9"})
 
 
