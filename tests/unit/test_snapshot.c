@@ -1,9 +1,9 @@
 /* Snapshots: pieces of one state make an equal one, and nothing else does. */
 #include "store/snapshot.h"
 
+#include "fleet_lib.h"
 #include "store/datadir.h"
 #include "store/digest.h"
-#include "store_lib.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -45,6 +45,12 @@ static void fill(uint64_t seed, size_t commands)
             (void)bench_reap(&b, roll(b.index + 1));
         }
     }
+    (void)wish(&b, (struct wish){.node = "n1",
+                                 .node_id = "id",
+                                 .service = "web",
+                                 .check = "c",
+                                 .check_service = "web",
+                                 .status = CHECK_WARNING});
 }
 
 struct pieces {
