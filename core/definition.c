@@ -193,7 +193,9 @@ decode_duration(struct decode *d, const char *name, const json_t *value, uint64_
     if (json_is_string(value)) {
         struct bytes text = {.ptr = json_string_value(value), .len = json_string_length(value)};
         if (text.len > 0 && duration_parse(text, &ms) != OK) {
-            return decode_refuse(d, name, "a duration such as \"10s\"");
+            /* Go's words, which clients look for. */
+            reason_set(d->why, "%.100s: time: invalid duration \"%.60s\"", name, text.ptr);
+            return ERR_INVALID;
         }
     } else if (json_is_integer(value) && json_integer_value(value) >= 0) {
         ms = (uint64_t)json_integer_value(value) / 1000000;

@@ -288,6 +288,10 @@ void store_close(struct store *s)
     loop_stop(s->keeper);
     loop_join(s->disk);
     loop_join(s->keeper);
+    if (atomic_load(&s->listener_posted)) {
+        /* The last word to the listener is part of what is freed here. */
+        loop_drain(s->listener_loop);
+    }
     publish_close(s);
     store_free(s);
 }

@@ -58,7 +58,8 @@ struct store_options {
 enum err store_open(const struct store_options *options,
                     struct store **ret_store,
                     struct reason *why) ERR_MUST_USE;
-/* Answers what waits with ERR_CLOSED, makes the state durable, frees. */
+/* Answers what waits with ERR_CLOSED, makes the state durable, frees. On the thread of the listener
+ * of store_on_change(), if there is one: it may be called a last time. */
 void store_close(struct store *s);
 
 /* --- reading -------------------------------------------------------------------------------- */

@@ -31,6 +31,7 @@ struct syncer {
     struct sync_servers servers; /* as HAProxy has them */
     uint64_t pid;                /* of HAProxy; 0: it does not answer */
     bool away;                   /* that was said */
+    bool worked;                 /* HAProxy has been read: what is wrong now may get right again */
     uint64_t again_ms;           /* what HAProxy did not do is not tried again before */
     int status;
     struct buf commands;
@@ -42,7 +43,7 @@ struct syncer {
 static bool sync_trouble(struct syncer *s, enum err e, const struct reason *why)
 {
     s->pid = 0;
-    if (e == ERR_INVALID) {
+    if (e == ERR_INVALID && !s->worked) {
         s->status = cli_fail("Error! %s", why->text);
         return false;
     }
@@ -184,6 +185,7 @@ static bool sync_tick(void *ctx)
     }
     s->pid = pid;
     s->away = false;
+    s->worked = true;
     bool on = env_real_now_ms() < s->again_ms || sync_apply(s, 0);
     return on && !(s->once && s->feed.ready);
 }

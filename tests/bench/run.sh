@@ -3,6 +3,7 @@
 # with one table at the end.
 #
 #     sh tests/bench/run.sh [--quick] [--only NAME[,NAME...]] [--json FILE]
+#     sh tests/bench/run.sh flap [OPTION...]    5,000 watchers of a service whose instances flap
 #
 # Builds a release build of its own (build-release), and gets the peers when they are missing: etcd
 # of this release and Consul 1.8.7 of Debian 11, unpacked into build-tests. A peer that cannot be
@@ -41,4 +42,8 @@ ninja -C build-release herald bench >"$log" 2>&1 || {
     tail -n 30 "$log"
     die "the build failed; the whole story is in $log"
 }
+if [ "${1:-}" = flap ]; then
+    shift
+    exec python3 tests/bench/flap.py --herald build-release/herald "$@"
+fi
 exec python3 tests/bench/run.py "$@"

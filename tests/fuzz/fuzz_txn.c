@@ -41,9 +41,8 @@ static void answer(struct bytes input)
 
 static bool is_json(struct bytes text)
 {
-    json_error_t error;
-    json_t *json = json_loadb(text.ptr, text.len, JSON_DECODE_ANY, &error);
-    bool is = json != NULL || json_error_code(&error) == json_error_numeric_overflow;
+    json_t *json = json_loadb(text.ptr, text.len, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, NULL);
+    bool is = json != NULL;
     json_decref(json);
     return is;
 }

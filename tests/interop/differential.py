@@ -42,6 +42,8 @@ DIFFERENCES = [
     (r"GET /v1/internal/ui/.*", "null", "empty tags are [], as everywhere else"),
     (r"GET /v1/catalog/node-services/.*", "null", "no services are [], not null"),
     (r"GET /v1/session/info/bogus", "x-consul-.*", "a refused id has no index"),
+    (r"PUT /v1/kv/lock-(first|second)\?acquire={id} gone", "all",
+     "a session that is gone is said to be, also where the key's lock is delayed"),
     (r"PUT /v1/session/create \[\]", "body", "the type has a name; in 1.8.7 it is a decoder's"),
     (r"PUT /v1/txn \[({\"KV\":[^}]*}}(, )?){65}\]", "all",
      "more operations than 64 are taken, as newer Consul does"),
@@ -235,6 +237,37 @@ def sessions():
         yield "PUT", "/v1/session/" + path, None
 
 
+def locks():
+    """`{id}` is the last session that each server made."""
+    yield "PUT", "/v1/catalog/register", json.dumps({"Node": "e9", "Address": "9.9.9.9"})
+    new = {"Node": "e9", "Checks": [], "NodeChecks": []}
+    for more in ({"Name": "first", "TTL": "20s", "Behavior": "delete"}, {"Name": "second"}):
+        # Keys of its own: those of the first are delayed when it goes.
+        key = "/v1/kv/lock-" + more["Name"]
+        yield "PUT", "/v1/session/create", json.dumps(dict(new, **more))
+        yield "GET", "/v1/session/info/{id}", None
+        yield "PUT", "/v1/session/renew/{id}", None
+        yield "GET", "/v1/session/node/e9", None
+        yield "PUT", key + "?acquire={id}&flags=7", "me"
+        yield "GET", key, None
+        yield "PUT", key + "?acquire={id}", "me again"
+        yield "PUT", key, "plain"
+        yield "GET", key, None
+        yield "PUT", "/v1/txn", json.dumps([
+            {"KV": {"Verb": "check-session", "Key": key[7:], "Session": "{id}"}},
+            {"KV": {"Verb": "lock", "Key": key[7:] + "-2", "Value": "YQ==", "Session": "{id}"}}])
+        yield "GET", key + "-2", None
+        yield "PUT", key + "?release={id}", "done"
+        yield "GET", key, None
+        yield "PUT", key + "?acquire={id}", "last"
+        yield "PUT", "/v1/session/destroy/{id}", None
+        yield "GET", key, None
+        yield "GET", key + "-2", None
+        yield "GET", "/v1/session/info/{id}", None
+        yield "PUT", key + "?acquire={id}", "gone"
+    yield "PUT", "/v1/catalog/deregister", json.dumps({"Node": "e9"})
+
+
 def transactions():
     def op(**kv):
         return {"KV": kv}
@@ -406,17 +439,24 @@ def meant(request, part):
                for pattern, which, _ in DIFFERENCES)
 
 
+def named(path, body, session):
+    return path.replace("{id}", session), body and body.replace("{id}", session)
+
+
 def run(requests):
     consul = Consul()
     wrong = []
     count = 0
+    ids = ["", ""]
     try:
         with herald.Server(args=["-node=n1"]) as s:
             for method, path, body in requests:
-                theirs = consul.request(method, path, body)
+                theirs = consul.request(method, *named(path, body, ids[0]))
                 with s.connect(timeout=20) as c:
-                    c.send_request(method, path, body, {"Connection": "close"})
+                    c.send_request(method, *named(path, body, ids[1]), {"Connection": "close"})
                     ours = c.read_response(method)
+                if path == "/v1/session/create" and theirs.status == ours.status == 200:
+                    ids = [theirs.json()["ID"], ours.json()["ID"]]
                 count += 1
                 request = "%s %s%s" % (method, path, " " + body if body else "")
                 for part, (a, b) in compare(theirs, ours).items():
@@ -441,7 +481,7 @@ def test_catalog_and_health_are_the_same():
 
 
 def test_sessions_and_transactions_are_the_same():
-    run([r for part in (sessions, transactions) for r in part()])
+    run([r for part in (sessions, locks, transactions) for r in part()])
 
 
 def test_the_agent_is_the_same():
@@ -450,6 +490,35 @@ def test_the_agent_is_the_same():
 
 def test_the_rest_is_the_same():
     run(rest())
+
+
+def members(value):
+    """The names of members in their order, all the way down; but for the meta and the tags that each
+    server gives itself."""
+    if isinstance(value, list):
+        return [members(v) for v in value]
+    if isinstance(value, dict):
+        return [(k, None if k.endswith(("Meta", "Tags")) else members(v)) for k, v in value.items()]
+    return type(value).__name__
+
+
+def test_rows_of_the_servers_themselves_have_the_same_members():
+    consul = Consul()
+    try:
+        with herald.Server(args=["-node=n1"]) as s:
+            # Each writes its node first, and its addresses when it comes to them.
+            for get in (s.get, lambda path: consul.request("GET", path)):
+                herald.eventually(lambda: any(
+                    r["TaggedAddresses"] for r in get("/v1/catalog/service/consul").json()),
+                    "the server is in its own catalog", 30)
+            for path in ("catalog/nodes", "catalog/service/consul", "catalog/node/n1",
+                         "health/service/consul", "health/node/n1", "catalog/node-services/n1",
+                         "health/state/any", "internal/ui/services", "agent/members"):
+                theirs = members(consul.request("GET", "/v1/" + path).json())
+                ours = members(s.get("/v1/" + path).json())
+                assert theirs == ours, (path, theirs, ours)
+    finally:
+        consul.close()
 
 
 if __name__ == "__main__":

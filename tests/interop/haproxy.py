@@ -216,6 +216,9 @@ def twenty_backends_come():
         b = Backend("b%02d" % i)
         scene.backends[b.name] = b
         scene.put(b)
+        if i == 0:
+            # From here on it knows of each by an event, not from the snapshot.
+            scene.sync.line_with("b00", "is server")
     scene.settled("all came")
     scene.load = Load(scene.haproxy.port)
     herald.eventually(lambda: len(scene.load.first) == BACKENDS, "every backend gets requests", 20)

@@ -68,7 +68,7 @@ Test(definition, what_cannot_be_is_refused)
          "Interval and TTL cannot both be specified"},
         {"{\"Name\":\"x\",\"Check\":{\"TTL\":\"3s\",\"Status\":\"bogus\"}}",
          "Status for checks must 'passing', 'warning', 'critical'"},
-        {"{\"Name\":\"x\",\"Check\":{\"TTL\":\"soon\"}}", "a duration"},
+        {"{\"Name\":\"x\",\"Check\":{\"TTL\":\"soon\"}}", "invalid duration"},
         {"{\"Name\":\"x\",\"Weights\":{\"Passing\":0}}", "Invalid Weights"},
         {"{\"Name\":\"x\",\"Check\":{\"DockerContainerID\":\"a\",\"Interval\":\"1s\"}}",
          "not supported"},

@@ -216,7 +216,7 @@ Test(snapshot, a_reader_stays_at_its_index_and_a_cut_piece_is_read_again)
             cr_assert_eq(snapshot_read(r, i, &piece, &last, NULL), ERR_INVALID);
         }
     }
-    cr_assert_eq(snapshot_reader_index(r) + 100, state_applied(b.state));
+    cr_assert_eq(snapshot_reader_index(r) + 101, state_applied(b.state));
     buf_close(&piece);
     snapshot_reader_free(r);
     drop_pieces();
