@@ -62,7 +62,7 @@ static bool body_duration(const json_t *body, const char *name, uint64_t *ret_ms
         *ret_ms = (uint64_t)json_integer_value(value) / 1000000;
         return true;
     }
-    return value == NULL || json_is_null(value);
+    return value == NULL || json_is_null(value); /* Go writes null for what is not set */
 }
 
 static bool body_number(const json_t *body, const char *name, uint64_t *ret_number)
@@ -72,10 +72,10 @@ static bool body_number(const json_t *body, const char *name, uint64_t *ret_numb
         *ret_number = (uint64_t)json_integer_value(value);
         return true;
     }
-    return value == NULL || json_is_null(value);
+    return value == NULL || json_is_null(value); /* Go writes null for what is not set */
 }
 
-/* What the body does not say, or says to be null, stays as it is. */
+/* What the body does not say stays as it is. */
 static bool body_autopilot(struct request *r, struct autopilot *a)
 {
     json_error_t error;

@@ -285,7 +285,8 @@ static void snapshot_restore(struct request *r)
 
 void api_snapshot(struct request *r)
 {
-    if (!api_datacenter(r)) {
+    struct read_options options;
+    if (!api_read_options(r, &options)) {
         return;
     }
     if (r->method == METHOD_PUT) {

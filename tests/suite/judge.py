@@ -52,7 +52,7 @@ def culprit(log):
     with open(log, errors="replace") as f:
         for line in f:
             inside = inside or line.startswith("panic: ")
-            hit = inside and re.search(r"\.(Test\w+)\(", line)
+            hit = inside and re.search(r"\.(Test\w+)(?:\.func[\d.]+)*\(", line)
             if hit:
                 return hit.group(1)
     return None
