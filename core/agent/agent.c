@@ -552,6 +552,8 @@ static void agent_begin(struct agent *a)
         .nodes = o->nodes,
         .ctx = o->ctx,
         .check_update_interval_ms = a->config->check_update_interval_ms,
+        .settled = agent_on_told,
+        .agent = a,
     };
     a->host = (struct check_host){
         .loop = o->loop,
@@ -583,6 +585,8 @@ agent_open(const struct agent_options *options, struct agent **ret_agent, struct
     atomic_store(&a->next_config, options->config);
     list_init(&a->alias_asks);
     list_init(&a->waiting);
+    list_init(&a->telling);
+    env_timer_init(a->env, &a->tell_step, agent_on_tell_step);
     env_timer_init(a->env, &a->wait_step, agent_on_wait_step);
     local_init(&a->local);
     enum err e = agent_node(a, why);
@@ -606,6 +610,8 @@ void agent_stop(struct agent *a)
     timer_stop(&a->reap);
     timer_stop(&a->aliases);
     timer_stop(&a->wait_step);
+    timer_stop(&a->tell_step);
+    agent_on_told(a);
     agent_wake_all(a);
     sync_close(a->sync);
     for (size_t i = 0; i < a->local.checks.count; i++) {

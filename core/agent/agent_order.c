@@ -402,6 +402,31 @@ static void order_back(struct agent_order *o)
     mailbox_post(loop_mailbox(o->loop), &o->mail);
 }
 
+/* Whoever is told that this is done finds it in the catalog, too, if the servers are well. */
+static bool order_changes(enum agent_verb verb)
+{
+    return verb == AGENT_SERVICE_REGISTER || verb == AGENT_SERVICE_DEREGISTER ||
+           verb == AGENT_SERVICE_MAINTENANCE || verb == AGENT_CHECK_REGISTER ||
+           verb == AGENT_CHECK_DEREGISTER || verb == AGENT_CHECK_UPDATE ||
+           verb == AGENT_NODE_MAINTENANCE;
+}
+
+void agent_on_told(void *agent)
+{
+    struct agent *a = agent;
+    timer_stop(&a->tell_step);
+    while (!list_empty(&a->telling)) {
+        struct agent_order *o = LIST_OWNER(a->telling.next, struct agent_order, link);
+        list_remove(&o->link);
+        order_back(o);
+    }
+}
+
+void agent_on_tell_step(struct timer *t)
+{
+    agent_on_told(LIST_OWNER(t, struct agent, tell_step));
+}
+
 static void order_on_agent(struct mail *m)
 {
     struct agent_order *o = LIST_OWNER(m, struct agent_order, mail);
@@ -410,6 +435,13 @@ static void order_on_agent(struct mail *m)
         order_say(o, 503, err_text(ERR_CLOSED));
     } else {
         agent_carry_out(a, o);
+    }
+    if (!a->stopped && o->status == 200 && order_changes(o->verb) && !sync_is_settled(a->sync)) {
+        list_append(&a->telling, &o->link);
+        if (!timer_armed(&a->tell_step)) {
+            env_timer_start(a->env, &a->tell_step, AGENT_TELL_MS);
+        }
+        return;
     }
     o->waiting = !a->stopped && o->verb == AGENT_SERVICE && o->status == 200 &&
                  bytes_equal(buf_view(&o->text), bytes_of(o->hash));

@@ -28,6 +28,8 @@ struct agent {
     struct list alias_asks;
     struct list waiting; /* orders that want to see a change */
     struct timer wait_step;
+    struct list telling; /* orders that are answered once the catalog knows what they changed */
+    struct timer tell_step;
     bool refreshing; /* aliases are being looked at: their changes need no second look */
     bool stopped;
     struct mail reload_mail;
@@ -89,5 +91,8 @@ void agent_wake(struct agent *a);
 /* Those who wait are answered as things are. */
 void agent_wake_all(struct agent *a);
 void agent_on_wait_step(struct timer *t);
+/* The catalog knows, or will not know soon: who waits for that is answered. */
+void agent_on_told(void *agent);
+void agent_on_tell_step(struct timer *t);
 
 #endif

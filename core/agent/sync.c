@@ -178,6 +178,9 @@ static void sync_work(struct sync *s)
            sync_send_one(s)) {
         /* The next. */
     }
+    if (s->options.settled != NULL && sync_is_settled(s)) {
+        s->options.settled(s->options.agent);
+    }
 }
 
 /* --- when ---------------------------------------------------------------------------------------
@@ -255,6 +258,12 @@ void sync_changed(struct sync *s)
     if (!s->closed && !timer_armed(&s->soon)) {
         env_timer_start(s->options.env, &s->soon, 0);
     }
+}
+
+bool sync_is_settled(const struct sync *s)
+{
+    return s->closed || (s->in_flight == 0 && !s->asking && !timer_armed(&s->soon) &&
+                         (!s->compare || timer_armed(&s->retry)));
 }
 
 void sync_compare_soon(struct sync *s)

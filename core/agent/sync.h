@@ -58,6 +58,9 @@ struct sync_options {
     size_t (*nodes)(void *ctx);
     void *ctx;
     uint64_t check_update_interval_ms;
+    /* What was to be told has been, or could not be for now. NULL: nobody waits for that. */
+    void (*settled)(void *agent);
+    void *agent; /* of `settled` */
 };
 
 struct sync *sync_open(const struct sync_options *options);
@@ -66,6 +69,8 @@ void sync_close(struct sync *s);
 void sync_free(struct sync *s);
 /* Something is out of sync, or an output is deferred: see local_check.deferred_ms. */
 void sync_changed(struct sync *s);
+/* Nothing that changed here is on its way, or about to be sent. */
+bool sync_is_settled(const struct sync *s);
 /* Compares everything soon: the catalog was replaced. */
 void sync_compare_soon(struct sync *s);
 /* An output alone has changed. */

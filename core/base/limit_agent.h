@@ -33,6 +33,8 @@
 #define ALIAS_REMOTE_MS         5000U
 /* A request that waits for a local service to change is asked again so often. */
 #define AGENT_WAIT_STEP_MS      2000U
+/* A change is answered once the catalog has it, or after so long without servers that take it. */
+#define AGENT_TELL_MS           500U
 /* One answer about all services or checks. */
 #define AGENT_ANSWER_MAX        MIB(128)
 
