@@ -62,7 +62,7 @@ static bool body_duration(const json_t *body, const char *name, uint64_t *ret_ms
         *ret_ms = (uint64_t)json_integer_value(value) / 1000000;
         return true;
     }
-    return value == NULL;
+    return value == NULL || json_is_null(value); /* Go writes null for what is not set */
 }
 
 static bool body_number(const json_t *body, const char *name, uint64_t *ret_number)
@@ -72,7 +72,7 @@ static bool body_number(const json_t *body, const char *name, uint64_t *ret_numb
         *ret_number = (uint64_t)json_integer_value(value);
         return true;
     }
-    return value == NULL;
+    return value == NULL || json_is_null(value); /* Go writes null for what is not set */
 }
 
 /* What the body does not say stays as it is. */
