@@ -285,6 +285,10 @@ static void snapshot_restore(struct request *r)
 
 void api_snapshot(struct request *r)
 {
+    struct read_options options;
+    if (!api_read_options(r, &options)) {
+        return;
+    }
     if (r->method == METHOD_PUT) {
         snapshot_restore(r);
     } else {

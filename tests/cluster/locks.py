@@ -92,6 +92,26 @@ def test_a_new_leader_ends_nothing_early():
               "it ended %.1f s after its renewal" % (time.monotonic() - began))
 
 
+def test_a_renewal_during_an_election():
+    """It waits for the new leader, or is told to try again; the session lives on either way."""
+    with servers() as c:
+        node_of(c)
+        leader = c.wait_leader()
+        session = create(c.nodes[leader], TTL="6s")
+        other = c.nodes[(leader + 1) % 3]
+        c.nodes[leader].kill()
+
+        def renewed():
+            r = other.request("PUT", "/v1/session/renew/" + session)
+            check(r.status in (200, 500, 503, 504), "%s %s" % (r.status, r.text()))
+            return r.status == 200
+        herald.eventually(renewed, "a renewal", 20)
+        renewal = time.monotonic()
+        while there(c, session):
+            check(time.monotonic() - renewal < 20, "the session does not end")
+        check(time.monotonic() - renewal >= 5.5, "it ended early")
+
+
 def test_clocks_that_jump_end_nothing():
     with servers(clock=True) as c:
         node_of(c)

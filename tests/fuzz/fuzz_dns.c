@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+static struct state *state;
 static struct view *view;
 static struct lookup *lookup;
 static struct answer answer;
@@ -59,7 +60,6 @@ static void enrol(struct state *s, uint64_t index, struct bytes name, struct byt
 
 static void world_open(void)
 {
-    struct state *state = NULL;
     struct reason why;
     CHECK(state_open(NULL, &state, &why) == OK);
     uint64_t index = state_applied(state);

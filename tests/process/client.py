@@ -100,9 +100,11 @@ def test_agent_speaks_for_itself():
     a = world.agents[0]
     self_ = a.get("/v1/agent/self").json()
     assert self_["Config"]["NodeName"] == "a1" and self_["Config"]["Server"] is False
-    assert self_["Stats"]["consul"]["known_servers"] == "3", self_["Stats"]["consul"]
-    members = {m["Name"]: m["Tags"]["role"] for m in a.get("/v1/agent/members").json()}
-    assert members == {"s1": "consul", "s2": "consul", "s3": "consul", "a1": "node", "a2": "node"}
+    herald.eventually(lambda: a.get("/v1/agent/self").json()["Stats"]["consul"]["known_servers"]
+                      == "3", "it knows three servers")
+    roles = {"s1": "consul", "s2": "consul", "s3": "consul", "a1": "node", "a2": "node"}
+    herald.eventually(lambda: roles == {
+        m["Name"]: m["Tags"]["role"] for m in a.get("/v1/agent/members").json()}, "all are there")
     assert a.get("/v1/status/leader").json() == world.servers.nodes[0].get("/v1/status/leader").json()
     assert a.get("/v1/nothing").status == 404
     assert a.request("POST", "/v1/status/leader", b"").status == 405

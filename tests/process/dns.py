@@ -353,6 +353,55 @@ def test_no_amplification():
             assert len(exchange(s, packet)) <= 3 * len(packet), name
 
 
+def own_address():
+    """An address of this machine that is not loopback, if it has one."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect(("192.0.2.1", 9))
+        except OSError:
+            return None
+        host = sock.getsockname()[0]
+        return None if host.startswith("127.") else host
+
+
+def test_rate_limit_beyond_loopback():
+    host = own_address()
+    if host is None:
+        raise herald.Skip("this machine has no address but loopback")
+    config = {"addresses": {"dns": host + " 127.0.0.1"}, "herald": {"dns_rate_limit": 50}}
+    with DnsServer(config=config) as s:
+        counts = {}
+        for at in (host, "127.0.0.1"):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                sock.settimeout(1.0)
+                sock.connect((at, s.dns_port))
+                whole = cut = 0
+                for i in range(200):
+                    sock.send(query("foo.consul", ident=i))
+                with contextlib.suppress(TimeoutError):
+                    for _ in range(200):
+                        packet = sock.recv(4096)
+                        whole, cut = whole + (not packet[2] & 2), cut + bool(packet[2] & 2)
+                counts[at] = whole, cut
+        assert counts["127.0.0.1"] == (200, 0), counts
+        assert 40 <= counts[host][0] <= 120 and 30 <= counts[host][1] <= 100, counts
+        s.host = host
+        assert s.dig("+tcp", "foo.consul")[0] == "NXDOMAIN"
+
+
+def test_reload():
+    config = {"dns_config": {"node_ttl": "5s"}}
+    with DnsServer(config=config) as s:
+        s.register(Node="db1", Address="10.1.1.1")
+        assert s.dig("db1.node.consul")[2]["ANSWER"][0].split()[1] == "5"
+        with open(s.config, "w", encoding="utf-8") as f:
+            herald.json.dump({"dns_config": {"node_ttl": "6s"}}, f)
+        s.send_signal(1)
+        herald.eventually(lambda: all(
+            s.dig("db1.node.consul")[2]["ANSWER"][0].split()[1] == "6" for _ in range(6)),
+                          "the new TTL is used")
+
+
 def test_tcp_pipeline_and_dribble():
     with DnsServer() as s:
         apis(s)
@@ -428,6 +477,7 @@ if __name__ == "__main__":
         test_service_names, test_health_decides, test_nodes_addresses_pointers, test_settings,
         test_access_control, test_sizes, test_recursors, test_no_recursor_answers,
         test_a_recursor_that_is_ourselves, test_garbage, test_no_amplification,
+        test_rate_limit_beyond_loopback, test_reload,
         test_tcp_pipeline_and_dribble, test_tcp_silence_and_crowds_end, test_port_is_taken,
         test_both_families_and_off,
     ])

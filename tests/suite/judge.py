@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 SECONDS_MAX = 900
+PANICS_MAX = 8
 HERE = os.path.dirname(os.path.abspath(__file__))
 VERDICT = re.compile(r"^--- (PASS|FAIL|SKIP): (\S+) \(([0-9.]+)s\)")
 
@@ -42,6 +43,37 @@ def run(program, directory, names, log):
             hit = VERDICT.match(line)
             if hit:
                 found[hit.group(2)] = (hit.group(1), hit.group(3))
+    return found
+
+
+def culprit(log):
+    """The test whose panic ended the whole program, and all others with it; or None."""
+    inside = False
+    with open(log, errors="replace") as f:
+        for line in f:
+            inside = inside or line.startswith("panic: ")
+            hit = inside and re.search(r"\.(Test\w+)(?:\.func[\d.]+)*\(", line)
+            if hit:
+                return hit.group(1)
+    return None
+
+
+def run_all(program, directory, names, log):
+    """run(), and again without whoever panicked, until each has its verdict."""
+    found, texts, left = {}, [], list(names)
+    for _ in range(PANICS_MAX):
+        found.update(run(program, directory, left, log))
+        with open(log, errors="replace") as f:
+            texts.append(f.read())
+        guilty = culprit(log)
+        if guilty is None:
+            break
+        found[guilty] = ("FAIL", "")
+        left = [n for n in left if n not in found]
+        if not left:
+            break
+    with open(log, "w") as f:
+        f.write("\n".join(texts))
     return found
 
 
@@ -84,7 +116,7 @@ def main():
         log = os.path.join(out, program + ".log")
         names = names_in(path, pattern)
         wanted = [n for n in names if table.get(n, ("in", ""))[0] != "out"]
-        found = run(path, os.path.join(source, directory), wanted, log) if wanted else {}
+        found = run_all(path, os.path.join(source, directory), wanted, log) if wanted else {}
         for name in names:
             scope, reason = table.get(name, ("in", ""))
             verdict = found.get(name, (None, ""))[0]

@@ -1,9 +1,9 @@
 /* Snapshots: pieces of one state make an equal one, and nothing else does. */
 #include "store/snapshot.h"
 
+#include "fleet_lib.h"
 #include "store/datadir.h"
 #include "store/digest.h"
-#include "store_lib.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -45,6 +45,12 @@ static void fill(uint64_t seed, size_t commands)
             (void)bench_reap(&b, roll(b.index + 1));
         }
     }
+    (void)wish(&b, (struct wish){.node = "n1",
+                                 .node_id = "id",
+                                 .service = "web",
+                                 .check = "c",
+                                 .check_service = "web",
+                                 .status = CHECK_WARNING});
 }
 
 struct pieces {
@@ -210,7 +216,7 @@ Test(snapshot, a_reader_stays_at_its_index_and_a_cut_piece_is_read_again)
             cr_assert_eq(snapshot_read(r, i, &piece, &last, NULL), ERR_INVALID);
         }
     }
-    cr_assert_eq(snapshot_reader_index(r) + 100, state_applied(b.state));
+    cr_assert_eq(snapshot_reader_index(r) + 101, state_applied(b.state));
     buf_close(&piece);
     snapshot_reader_free(r);
     drop_pieces();
