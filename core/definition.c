@@ -37,7 +37,7 @@ struct member {
 #define CHECK_AT(field)   offsetof(struct check_definition, field)
 #define SERVICE_AT(field) offsetof(struct service_definition, field)
 
-static const struct member check_members[] = {
+static const struct member CHECK_MEMBERS[] = {
     {"id", MEMBER_TEXT, CHECK_AT(id)},
     {"checkid", MEMBER_TEXT, CHECK_AT(id)},
     {"name", MEMBER_TEXT, CHECK_AT(name)},
@@ -82,7 +82,7 @@ static const struct member check_members[] = {
     {"proxygrpc", MEMBER_SKIP, 0},
 };
 
-static const struct member service_members[] = {
+static const struct member SERVICE_MEMBERS[] = {
     {"id", MEMBER_TEXT, SERVICE_AT(id)},
     {"name", MEMBER_TEXT, SERVICE_AT(name)},
     {"kind", MEMBER_TEXT, SERVICE_AT(kind)},
@@ -534,7 +534,7 @@ enum err definition_check(struct arena *a,
 {
     struct check_definition c = {0};
     struct decode d = {.arena = a, .why = why, .target = &c};
-    enum err e = decode_object(&d, check_members, sizeof check_members / sizeof check_members[0],
+    enum err e = decode_object(&d, CHECK_MEMBERS, sizeof CHECK_MEMBERS / sizeof CHECK_MEMBERS[0],
                                object, &c.json);
     if (e != OK) {
         return e;
@@ -551,8 +551,8 @@ enum err definition_service(struct arena *a,
 {
     struct service_definition s = {.weight_passing = 1, .weight_warning = 1};
     struct decode d = {.arena = a, .why = why, .target = &s, .service = &s};
-    enum err e = decode_object(&d, service_members,
-                               sizeof service_members / sizeof service_members[0], object, &s.json);
+    enum err e = decode_object(&d, SERVICE_MEMBERS,
+                               sizeof SERVICE_MEMBERS / sizeof SERVICE_MEMBERS[0], object, &s.json);
     char *extra = e == OK && d.extra != NULL ? json_dumps(d.extra, JSON_COMPACT) : NULL;
     if (extra != NULL) {
         e = decode_text(&d, extra, strlen(extra), &s.extra);

@@ -230,9 +230,8 @@ static enum event_op selection_judge_instance(const struct selection *sel,
 
 bool selection_has(const struct selection *sel, struct stream_event *e)
 {
-    if (sel->topic != CHANGE_KV && !selection_reaches_name(sel, e->change->key)) {
-        e->op = EVENT_NONE;
-    } else if (sel->node.len > 0 && !bytes_equal_nocase(field_text(FIELD_NODE, e), sel->node)) {
+    bool elsewhere = sel->node.len > 0 && !bytes_equal_nocase(field_text(FIELD_NODE, e), sel->node);
+    if (elsewhere || (sel->topic != CHANGE_KV && !selection_reaches_name(sel, e->change->key))) {
         e->op = EVENT_NONE;
     } else if (sel->topic == CHANGE_SERVICE) {
         e->op = selection_judge_instance(sel, &e->row.instance);

@@ -16,7 +16,7 @@
 
 /* A name that fits every file system; a longer id is cut, and told apart by a checksum. */
 #define FILE_NAME_MAX 200
-#define FILE_MAX      (DEFINITION_MAX + 2 * ROW_OUTPUT_MAX)
+#define FILE_MAX      (DEFINITION_MAX + 2 * (size_t)ROW_OUTPUT_MAX)
 #define FILE_END      ".json"
 
 /* --- paths --------------------------------------------------------------------------------------
@@ -62,7 +62,7 @@ static void file_path(const char *dir, struct bytes id, char ret_path[PATH_MAX])
     struct buf name;
     struct buf lower;
     buf_init(&lower, ROW_NAME_MAX);
-    buf_init(&name, ROW_NAME_MAX * 3);
+    buf_init(&name, (size_t)ROW_NAME_MAX * 3);
     for (size_t i = 0; i < id.len && i < ROW_NAME_MAX; i++) {
         char c = id.ptr[i];
         buf_put_char(&lower, c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c);

@@ -19,6 +19,7 @@
 
 /* Memory of one plan. */
 struct plan {
+    bool keep_node; /* what the catalog has of the node by then stays: it may have spoken first */
     struct buf node;
     struct buf service;
     struct buf checks;
@@ -29,6 +30,7 @@ struct plan {
 
 static void plan_open(struct plan *p)
 {
+    p->keep_node = true;
     buf_init(&p->node, PLAN_ROW_MAX);
     buf_init(&p->service, PLAN_ROW_MAX);
     buf_init(&p->checks, PLAN_ROW_MAX);
@@ -162,7 +164,8 @@ plan_register(struct plan *p, const struct node_row *node, uint64_t time_ms, str
         .time_ms = time_ms,
         .registration = {.node = buf_view(&p->node),
                          .service = buf_view(&p->service),
-                         .checks = buf_view(&p->checks)},
+                         .checks = buf_view(&p->checks),
+                         .skip_node = p->keep_node},
     };
     return command_encode(out, &c);
 }
@@ -192,6 +195,7 @@ static enum err plan_node(struct plan *p,
     }
     *ret_same = e == OK && bytes_equal(node.address, bytes_of(g->address)) &&
                 bytes_equal_nocase(node.id, member_id(g));
+    p->keep_node = e == ERR_NOT_FOUND || *ret_same;
     if (e == ERR_NOT_FOUND) {
         plan_new_node(p, g, &node);
     }

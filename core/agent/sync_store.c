@@ -86,19 +86,19 @@ static void store_written(struct proposal *p)
     free(w);
 }
 
-void sync_store_write(void *ctx, struct sync_write *write)
+void sync_store_write(void *ctx, struct sync_write *w)
 {
     struct sync_store *s = ctx;
     struct buf command;
     buf_init(&command, COMMAND_MAX);
-    enum err e = command_encode(&command, write->command);
+    enum err e = command_encode(&command, w->command);
     if (e != OK) {
         buf_close(&command);
-        write->done(write, e);
+        w->done(w, e);
         return;
     }
-    struct store_write *w = mem_zalloc(1, sizeof *w);
-    w->write = write;
-    w->proposal.done = store_written;
-    store_propose(s->store, s->loop, &w->proposal, &command);
+    struct store_write *p = mem_zalloc(1, sizeof *p);
+    p->write = w;
+    p->proposal.done = store_written;
+    store_propose(s->store, s->loop, &p->proposal, &command);
 }

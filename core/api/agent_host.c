@@ -16,8 +16,8 @@ static json_t *host_disk(const char *path)
     if (path == NULL || statvfs(path, &st) != 0) {
         return json_null();
     }
-    json_int_t total = (json_int_t)(st.f_blocks * st.f_frsize);
-    json_int_t left = (json_int_t)(st.f_bavail * st.f_frsize);
+    json_int_t total = (json_int_t)st.f_blocks * (json_int_t)st.f_frsize;
+    json_int_t left = (json_int_t)st.f_bavail * (json_int_t)st.f_frsize;
     return json_pack("{s:s, s:I, s:I, s:I}", "path", path, "total", total, "free", left, "used",
                      total - left);
 }

@@ -51,6 +51,14 @@ static void autopilot_show(struct request *r)
                               "ModifyIndex", (json_int_t)a.modify_index));
 }
 
+/* Go sends indexes up to 2^64, more than an integer of jansson's holds: numbers are read as reals,
+ * exact as far as any setting goes. */
+static bool body_fits(const json_t *value)
+{
+    double number = json_number_value(value);
+    return json_is_number(value) && number >= 0 && number <= 9007199254740992.0;
+}
+
 /* A duration: Go's text, or a number of nanoseconds, as Consul's clients send either. */
 static bool body_duration(const json_t *body, const char *name, uint64_t *ret_ms)
 {
@@ -58,8 +66,8 @@ static bool body_duration(const json_t *body, const char *name, uint64_t *ret_ms
     if (json_is_string(value)) {
         return duration_parse(bytes_of(json_string_value(value)), ret_ms) == OK;
     }
-    if (json_is_integer(value) && json_integer_value(value) >= 0) {
-        *ret_ms = (uint64_t)json_integer_value(value) / 1000000;
+    if (body_fits(value)) {
+        *ret_ms = (uint64_t)json_number_value(value) / 1000000;
         return true;
     }
     return value == NULL || json_is_null(value); /* Go writes null for what is not set */
@@ -68,8 +76,8 @@ static bool body_duration(const json_t *body, const char *name, uint64_t *ret_ms
 static bool body_number(const json_t *body, const char *name, uint64_t *ret_number)
 {
     const json_t *value = json_object_get(body, name);
-    if (json_is_integer(value) && json_integer_value(value) >= 0) {
-        *ret_number = (uint64_t)json_integer_value(value);
+    if (body_fits(value)) {
+        *ret_number = (uint64_t)json_number_value(value);
         return true;
     }
     return value == NULL || json_is_null(value); /* Go writes null for what is not set */
@@ -81,7 +89,7 @@ static bool body_autopilot(struct request *r, struct autopilot *a)
     json_error_t error;
     json_t *body = r->body.len == 0 || r->body.len > KIB(64)
                        ? NULL
-                       : json_loadb(r->body.ptr, r->body.len, 0, &error);
+                       : json_loadb(r->body.ptr, r->body.len, JSON_DECODE_INT_AS_REAL, &error);
     const json_t *cleanup = json_object_get(body, "CleanupDeadServers");
     if (json_is_boolean(cleanup)) {
         a->cleanup_dead_servers = json_is_true(cleanup);

@@ -100,9 +100,11 @@ def test_agent_speaks_for_itself():
     a = world.agents[0]
     self_ = a.get("/v1/agent/self").json()
     assert self_["Config"]["NodeName"] == "a1" and self_["Config"]["Server"] is False
-    assert self_["Stats"]["consul"]["known_servers"] == "3", self_["Stats"]["consul"]
-    members = {m["Name"]: m["Tags"]["role"] for m in a.get("/v1/agent/members").json()}
-    assert members == {"s1": "consul", "s2": "consul", "s3": "consul", "a1": "node", "a2": "node"}
+    herald.eventually(lambda: a.get("/v1/agent/self").json()["Stats"]["consul"]["known_servers"]
+                      == "3", "it knows three servers")
+    roles = {"s1": "consul", "s2": "consul", "s3": "consul", "a1": "node", "a2": "node"}
+    herald.eventually(lambda: roles == {
+        m["Name"]: m["Tags"]["role"] for m in a.get("/v1/agent/members").json()}, "all are there")
     assert a.get("/v1/status/leader").json() == world.servers.nodes[0].get("/v1/status/leader").json()
     assert a.get("/v1/nothing").status == 404
     assert a.request("POST", "/v1/status/leader", b"").status == 405
@@ -225,7 +227,8 @@ def test_services_reach_the_catalog():
         assert a.put("/v1/agent/check/pass/ttl").status == 200
         got = c.read_response()
         assert [r["Service"]["ID"] for r in got.json()] == ["api-1"], got
-    assert passing() == ["api-1"]
+    # Another server may apply what this one has seen a moment later.
+    herald.eventually(lambda: passing() == ["api-1"], "the other server has it too")
     assert a.put("/v1/agent/check/fail/ttl").status == 200
     herald.eventually(lambda: passing() == [], "it is critical")
     assert a.put("/v1/agent/service/deregister/api-1").status == 200

@@ -167,6 +167,7 @@ static void http_on_time(struct timer *t)
 /* --- what comes back ----------------------------------------------------------------------------
  */
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the form is libcurl's */
 static size_t http_on_body(char *data, size_t size, size_t count, void *ctx)
 {
     struct http_probe *p = ctx;
@@ -192,6 +193,7 @@ static bool header_is(struct bytes line, const char *name, struct bytes *ret_val
     return true;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the form is libcurl's */
 static size_t http_on_header(char *data, size_t size, size_t count, void *ctx)
 {
     struct http_probe *p = ctx;
@@ -594,7 +596,7 @@ static void http_cancel(struct probe *p)
     probe_free(LIST_OWNER(p, struct http_probe, probe));
 }
 
-const struct probe_kind probe_http = {.start = http_start, .cancel = http_cancel};
+const struct probe_kind PROBE_HTTP = {.start = http_start, .cancel = http_cancel};
 
 /* --- life ---------------------------------------------------------------------------------------
  */

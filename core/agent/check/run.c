@@ -38,11 +38,11 @@ static const struct probe_kind *run_kind(enum check_kind kind)
     case CHECK_TCP:
     case CHECK_GRPC:
     case CHECK_H2PING:
-        return &probe_http;
+        return &PROBE_HTTP;
     case CHECK_SCRIPT:
-        return &probe_script;
+        return &PROBE_SCRIPT;
     case CHECK_UDP:
-        return &probe_udp;
+        return &PROBE_UDP;
     case CHECK_NONE:
     case CHECK_TTL:
     case CHECK_ALIAS:

@@ -62,8 +62,8 @@ struct probe_kind {
     void (*cancel)(struct probe *p);
 };
 
-extern const struct probe_kind probe_http; /* HTTP, TCP, gRPC, H2PING */
-extern const struct probe_kind probe_script;
-extern const struct probe_kind probe_udp;
+extern const struct probe_kind PROBE_HTTP; /* HTTP, TCP, gRPC, H2PING */
+extern const struct probe_kind PROBE_SCRIPT;
+extern const struct probe_kind PROBE_UDP;
 
 #endif

@@ -191,4 +191,4 @@ static void script_cancel(struct probe *p)
     script_free(s);
 }
 
-const struct probe_kind probe_script = {.start = script_start, .cancel = script_cancel};
+const struct probe_kind PROBE_SCRIPT = {.start = script_start, .cancel = script_cancel};

@@ -73,7 +73,7 @@ static enum err udp_resolve(struct bytes text, struct addrinfo **ret_list, struc
         return ERR_INVALID;
     }
     bool bracket = text.ptr[0] == '[' && text.ptr[len - 1] == ']';
-    (void)snprintf(host, sizeof host, "%.*s", (int)(len - bracket * 2U), text.ptr + bracket);
+    (void)snprintf(host, sizeof host, "%.*s", (int)(len - (bracket ? 2 : 0)), text.ptr + bracket);
     struct addrinfo hints = {.ai_socktype = SOCK_DGRAM,
                              .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
     bool local = strcmp(host, "localhost") == 0;
@@ -117,4 +117,4 @@ static void udp_cancel(struct probe *p)
     udp_free(LIST_OWNER(p, struct udp_probe, probe));
 }
 
-const struct probe_kind probe_udp = {.start = udp_start, .cancel = udp_cancel};
+const struct probe_kind PROBE_UDP = {.start = udp_start, .cancel = udp_cancel};
