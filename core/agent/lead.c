@@ -21,6 +21,8 @@ struct lead {
     struct store_reader reader; /* autopilot's configuration */
     struct store_order order;
     bool ordering;
+    struct proposal settings; /* the first configuration of autopilot */
+    bool setting;
     bool closing;
     bool again; /* something changed while an order was under way */
     struct timer tick;
@@ -42,10 +44,38 @@ static uint64_t lead_now_ms(const struct lead *l)
     return env_now_ms(members_env(l->members));
 }
 
+static void lead_on_set(struct proposal *p)
+{
+    struct lead *l = p->ctx;
+    l->setting = false;
+}
+
+/* So that there is a row to compare with, for whoever changes it under a condition. */
+static void lead_set(struct lead *l, const struct autopilot *a)
+{
+    struct loop *loop = l->members->options.loop;
+    struct command c = {
+        .type = COMMAND_AUTOPILOT_SET,
+        .time_ms = env_wall_ms(loop_env(loop)),
+        .autopilot_set = {.autopilot = *a, .check = true},
+    };
+    struct buf command;
+    if (l->setting) {
+        return;
+    }
+    buf_init(&command, COMMAND_MAX);
+    enum err e = command_encode(&command, &c);
+    CHECK(e == OK);
+    l->setting = true;
+    l->settings = (struct proposal){.done = lead_on_set, .ctx = l};
+    store_propose(l->members->options.store, loop, &l->settings, &command);
+}
+
 static void lead_settings(struct lead *l, struct autopilot *ret_autopilot)
 {
     const struct config *c = l->members->options.config;
-    if (view_autopilot(store_reader_view(&l->reader), ret_autopilot) != OK) {
+    enum err e = view_autopilot(store_reader_view(&l->reader), ret_autopilot);
+    if (e != OK) {
         *ret_autopilot = (struct autopilot){
             .cleanup_dead_servers = c->autopilot_cleanup,
             .last_contact_threshold_ms = c->autopilot_contact_ms,
@@ -53,6 +83,9 @@ static void lead_settings(struct lead *l, struct autopilot *ret_autopilot)
             .server_stabilization_ms = c->autopilot_stable_ms,
             .min_quorum = c->autopilot_min_quorum,
         };
+    }
+    if (e == ERR_NOT_FOUND) {
+        lead_set(l, ret_autopilot);
     }
 }
 
@@ -364,7 +397,7 @@ void lead_close(struct lead *l)
 void lead_free(struct lead *l)
 {
     if (l != NULL) {
-        CHECK(l->closing && !l->ordering);
+        CHECK(l->closing && !l->ordering && !l->setting);
         free(l);
     }
 }

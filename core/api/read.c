@@ -150,7 +150,8 @@ static void read_fleet_headers(struct request *r, const struct read_options *o)
                                           : BYTES("X-Consul-Effective-Consistency: leader\r\n"));
     }
     if (o->cached) {
-        reply_header_lines(r, BYTES("X-Cache: MISS\r\nAge: 0\r\n"));
+        /* What is asked is the server's own copy, which is as new as any. */
+        reply_header_lines(r, BYTES("X-Cache: HIT\r\nAge: 0\r\n"));
     }
 }
 
