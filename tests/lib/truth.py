@@ -145,7 +145,8 @@ class Checker:
         """A subscription began; `asked` is the cursor it was to resume from (None: none)."""
         self.part = []
         self.pages = None
-        if asked is None or self.cursor is None:
+        if not asked or self.cursor is None:
+            # Index 0 is no place to resume from: it asks for the oldest that is kept.
             self.segments.append(Segment(after, why))
             return
         if after is not None and after != asked:
