@@ -49,7 +49,7 @@ struct read_options {
 /* False: something was malformed, and the request has been answered. */
 bool api_read_options(struct request *r, struct read_options *ret_options);
 
-/* `?datacenter=` or `?dc=` names this one, or nothing does. False: another, which was answered.
+/* `?datacenter=` or `?dc=` names this one, or nothing does. False: another; it is answered. */
 bool api_datacenter(struct request *r);
 
 /* Calls `ready` once the view at hand is as new as `options` ask: at once if it is, later if the
