@@ -4,9 +4,11 @@
  * Forms    key=value, with spaces between; a value may be in double quotes, with \" and \\ in it.
  *          All of Consul's providers are known by name. These are there: aws (DescribeInstances by
  *          tag), dns (host= [port=]), exec (cmd=, whose output is addresses). dns and exec are
- * ours. Owner    a query points into its own copy of the text. Limits   CLOUD_* Errors ERR_INVALID
- * with a sentence that says what would be right. Threads  cloud_parse() any; cloud_find() blocks:
- * on a thread that may wait.
+ *          ours.
+ * Owner    a query points into its own copy of the text.
+ * Limits   CLOUD_*
+ * Errors   ERR_INVALID with a sentence that says what would be right.
+ * Threads  cloud_parse() any; cloud_find() blocks: on a thread that may wait.
  */
 #ifndef CORE_AGENT_CLOUD_H
 #define CORE_AGENT_CLOUD_H

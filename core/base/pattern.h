@@ -4,9 +4,11 @@
  *
  * Syntax   RE2's, without captures' contents: . [a-z] [^a-z] [[:alpha:]] \d \w \s \D \W \S, ^ $ \A
  *          \z \b \B, ( ) (?: ) (?i) (?s) (?m), | * + ? {n} {n,} {n,m}, each also lazy; escapes \n
- * \t \x41 \x{41} and of punctuation. Characters are UTF-8's; a byte that is none is itself. Limits
- * PATTERN_TEXT_MAX, PATTERN_STEPS_MAX, PATTERN_DEPTH_MAX, PATTERN_REPEAT_MAX. Errors   ERR_INVALID
- * with what Go's regexp says, ERR_TOO_BIG past a limit. Threads  one thread at a time.
+ *          \t \x41 \x{41} and of punctuation. Characters are UTF-8's; a byte that is none is
+ *          itself.
+ * Limits   PATTERN_TEXT_MAX, PATTERN_STEPS_MAX, PATTERN_DEPTH_MAX, PATTERN_REPEAT_MAX.
+ * Errors   ERR_INVALID with what Go's regexp says, ERR_TOO_BIG past a limit.
+ * Threads  one thread at a time.
  */
 #ifndef CORE_BASE_PATTERN_H
 #define CORE_BASE_PATTERN_H

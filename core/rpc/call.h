@@ -4,12 +4,16 @@
  *      WAITING (for a connection) -> SENDING -> (head) -> (body) -> done
  *          ^---- lost, idempotent, no head yet ----'
  *
- * Promise  `done` comes once, never from inside a call of this header; OK: the answer is whole.
- *          ERR_NOT_FOUND: no server could be asked, nothing was done. ERR_TIMEOUT: the connection
- * was lost and the outcome is unknown. ERR_LIMIT: too much at once, nothing was done. ERR_IO: the
- * answer broke off behind its head, or cannot be read. Owner    memory is the caller's from
- * call_start() until `done` or call_cancel(), and longer if that is called from inside `head` or
- * `data`: until those return. The request's bytes are taken. Threads  the loop's.
+ * Promise  `done` comes once, never from inside a call of this header.
+ *          OK              the answer is whole
+ *          ERR_NOT_FOUND   no server could be asked, nothing was done
+ *          ERR_TIMEOUT     the connection was lost and the outcome is unknown
+ *          ERR_LIMIT       too much at once, nothing was done
+ *          ERR_IO          the answer broke off behind its head, or cannot be read
+ * Owner    memory is the caller's from call_start() until `done` or call_cancel(), and longer if
+ *          that is called from inside `head` or `data`: until those return. The request's bytes are
+ *          taken.
+ * Threads  the loop's.
  */
 #ifndef CORE_RPC_CALL_H
 #define CORE_RPC_CALL_H

@@ -5,9 +5,11 @@
  *      ^------------- all were tried: a rest -------'
  *
  * Life     rpc_client_new() -> rpc_client_servers() whenever gossip has changed ->
- * rpc_client_free(): streams and waiters are gone before. Owner    a waiter's memory is its user's
- * until `done` or rpc_wait_cancel(). Order    what a connection carries stays on it: one that was
- * replaced lives until its last stream is closed. Threads  the loop's.
+ *          rpc_client_free(): streams and waiters are gone before.
+ * Owner    a waiter's memory is its user's until `done` or rpc_wait_cancel().
+ * Order    what a connection carries stays on it: one that was replaced lives until its last
+ *          stream is closed.
+ * Threads  the loop's.
  */
 #ifndef CORE_RPC_CLIENT_H
 #define CORE_RPC_CLIENT_H

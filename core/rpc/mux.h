@@ -8,11 +8,12 @@
  *          a slow reader holds up itself alone.
  * Life     mux_new() takes a connected (or connecting) descriptor -> `ready` when the other side's
  *          hello has come -> streams -> `lost` once, after each stream's `closed` -> mux_free().
- * The latter may come at any time, then nothing is called back any more. Owner    a stream's memory
- * is its user's, from mux_open() or mux_accept() until `closed` or mux_stream_close(). Data is
- * borrowed for the call. Limits   RPC_* (core/base/limit_agent.h) Errors   whatever the other side
- * sends that it may not ends the connection, with a reason. Threads  the loop's. All calls may come
- * from inside callbacks.
+ *          The latter may come at any time, then nothing is called back any more.
+ * Owner    a stream's memory is its user's, from mux_open() or mux_accept() until `closed` or
+ *          mux_stream_close(). Data is borrowed for the call.
+ * Limits   RPC_* (core/base/limit_agent.h)
+ * Errors   whatever the other side sends that it may not ends the connection, with a reason.
+ * Threads  the loop's. All calls may come from inside callbacks.
  */
 #ifndef CORE_RPC_MUX_H
 #define CORE_RPC_MUX_H

@@ -3,8 +3,9 @@
  * no more than the stream's window of them.
  *
  * Life     pump_open() -> either side ends -> `ended`, once -> gone. pump_close() ends it before,
- * and calls nothing. Owner    the pump is heap memory of its own; it takes `fd`. Threads  the
- * loop's.
+ *          and calls nothing.
+ * Owner    the pump is heap memory of its own; it takes `fd`.
+ * Threads  the loop's.
  */
 #ifndef CORE_RPC_PUMP_H
 #define CORE_RPC_PUMP_H

@@ -4,9 +4,11 @@
  * blocking query, an answer without an end, a WebSocket. What that costs, two descriptors and a
  * copy for each request, is paid for requests that were shared by the agent before.
  *
- * Life     rpc_server_new() -> rpc_server_take() for each connection -> rpc_server_leave() when the
- *          front is about to drain -> rpc_server_free(), the loop having stopped, before the
- * front's. Limits   RPC_CONNECTIONS_MAX, RPC_STREAMS_MAX Threads  the front's loop.
+ * Life     rpc_server_new() -> rpc_server_take() for each connection -> rpc_server_leave() when
+ *          the front is about to drain -> rpc_server_free(), the loop having stopped, before the
+ *          front's.
+ * Limits   RPC_CONNECTIONS_MAX, RPC_STREAMS_MAX
+ * Threads  the front's loop.
  */
 #ifndef CORE_RPC_SERVER_H
 #define CORE_RPC_SERVER_H

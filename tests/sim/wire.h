@@ -4,8 +4,10 @@
  *     send --> queue of the connection --> (delay, cut?) --> the receiver's loop
  *
  * Ordered    as the transport promises: in order, or the connection breaks and what was under way
- * is lost. Unordered  each message by itself: lost, twice, late, overtaken. More than the promise
- * allows: the core of Raft must survive it. Threads    none.
+ *            is lost.
+ * Unordered  each message by itself: lost, twice, late, overtaken. More than the promise allows:
+ *            the core of Raft must survive it.
+ * Threads    none.
  */
 #ifndef TESTS_SIM_WIRE_H
 #define TESTS_SIM_WIRE_H
