@@ -122,7 +122,7 @@ static bool lexer_string(struct lexer *l)
             return true;
         }
         if (c == '\\') {
-            c = string_escape(lexer_peek(l, 0));
+            c = (unsigned char)string_escape(lexer_peek(l, 0));
             l->at++;
             if (c == 0) {
                 return false;
@@ -403,7 +403,7 @@ enum err acl_parse(struct bytes text, const struct acl_parse *p, struct reason *
     struct lexer l = {.text = text, .parse = p, .why = why};
     buf_init(&l.value, ACL_RULES_LEN_MAX);
     buf_init(&l.name, ROW_NAME_MAX);
-    buf_init(&l.comments, ACL_RULES_LEN_MAX * 2);
+    buf_init(&l.comments, (size_t)2 * ACL_RULES_LEN_MAX);
     enum err e = lexer_balanced(&l);
     if (e == OK) {
         e = lexer_take(&l, '{') ? json_rules(&l) : hcl_rules(&l);

@@ -11,7 +11,7 @@ struct provider {
     const char *args; /* with spaces around each */
 };
 
-static const struct provider providers[] = {
+static const struct provider PROVIDERS[] = {
     {"aws", true, CLOUD_AWS,
      " tag_key tag_value region addr_type service access_key_id secret_access_key session_token"
      " endpoint "},
@@ -115,9 +115,9 @@ static const char *pair_read(struct cloud_query *q, const char *at, char **to, s
 
 static const struct provider *provider_find(const char *name)
 {
-    for (size_t i = 0; i < sizeof providers / sizeof providers[0]; i++) {
-        if (strcmp(providers[i].name, name) == 0) {
-            return &providers[i];
+    for (size_t i = 0; i < sizeof PROVIDERS / sizeof PROVIDERS[0]; i++) {
+        if (strcmp(PROVIDERS[i].name, name) == 0) {
+            return &PROVIDERS[i];
         }
     }
     return NULL;

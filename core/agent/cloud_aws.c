@@ -228,7 +228,7 @@ static enum err aws_ask(struct aws *a, const char *url, struct bytes form, struc
         .wall_ms = env_real_wall_ms(),
         .body = form,
     };
-    buf_init(&lines, 4 * SECRET_MAX);
+    buf_init(&lines, (size_t)4 * SECRET_MAX);
     enum err e = cloud_sign(&post, &key, &lines);
     for (size_t at = 0; e == OK && at < lines.len && count < 5; at += strlen(lines.ptr + at) + 1) {
         headers[count++] = lines.ptr + at;

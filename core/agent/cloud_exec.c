@@ -15,8 +15,6 @@
 /* How often it is looked whether the agent ends. */
 #define EXEC_LOOK_MS 100
 
-extern char **environ;
-
 /* Words with spaces between; '...' and "..." hold spaces. Changes `text`. */
 static size_t exec_split(char *text, char *ret_argv[CLOUD_EXEC_ARGS_MAX + 1])
 {

@@ -4,7 +4,7 @@
 
 #include <curl/curl.h>
 
-static size_t http_take(char *data, size_t size, size_t count, void *ctx)
+static size_t http_take(const char *data, size_t size, size_t count, void *ctx)
 {
     /* Too much: the transfer fails. */
     return buf_append(ctx, (struct bytes){data, size * count}) == OK ? size * count : 0;

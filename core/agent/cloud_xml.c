@@ -85,12 +85,9 @@ enum xml_found xml_next(struct xml *x)
             return x->depth == 0 && x->any ? XML_END : XML_BAD;
         }
         x->rest = bytes_slice(x->rest, len + 1, x->rest.len);
-        if (bytes_begins(x->rest, BYTES("?"))) {
-            if (!xml_skip_to(x, "?>")) {
-                return XML_BAD;
-            }
-        } else if (bytes_begins(x->rest, BYTES("!--"))) {
-            if (!xml_skip_to(x, "-->")) {
+        bool instruction = bytes_begins(x->rest, BYTES("?"));
+        if (instruction || bytes_begins(x->rest, BYTES("!--"))) {
+            if (!xml_skip_to(x, instruction ? "?>" : "-->")) {
                 return XML_BAD;
             }
         } else if (bytes_begins(x->rest, BYTES("!")) || !xml_take_tag(x, &tag) || tag.len == 0) {

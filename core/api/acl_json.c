@@ -50,7 +50,7 @@ static json_t *hash_json(const struct bytes *parts, size_t count)
         raw[i] = (char)(hex_value(hex[2 * i]) << 4 | hex_value(hex[2 * i + 1]));
     }
     e = e == OK ? base64_encode(&text, (struct bytes){.ptr = raw, .len = sizeof raw}) : e;
-    json_t *json = text_json(buf_view(&text));
+    json_t *json = text_json(e == OK ? buf_view(&text) : BYTES(""));
     buf_close(&all);
     buf_close(&text);
     return json;

@@ -64,11 +64,11 @@ void api_reply_err(struct request *r, enum err e);
 /* X-Consul-Index (never 0), X-Consul-Knownleader, X-Consul-Lastcontact. */
 void api_meta_headers(struct request *r, uint64_t index);
 
-/* Answers with `q` evaluated now, or, if `options` ask for it, when its answer changes. The index
- * of the answer is below the client's only where there is no such index: on a server that has not
- * reached it and can ask nobody, that is 503. Target and variant of `q` live as long as `r`. */
+/* Answers with `asked` evaluated now, or, if `options` ask for it, when its answer changes. The
+ * index of the answer is below the client's only where there is no such index: on a server that has
+ * not reached it and can ask nobody, that is 503. Target and variant live as long as `r`. */
 void api_answer_query(struct request *r,
-                      const struct watch_query *q,
+                      const struct watch_query *asked,
                       const struct read_options *options);
 
 /* The query string sorted by name and escaped anew, as Go's url.Values prints it. */

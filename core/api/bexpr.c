@@ -353,13 +353,16 @@ bool bexpr_matches(const struct bexpr *e, const void *record)
             stack[top++] = test_holds(e, &e->tests[test++], record);
             break;
         case BEXPR_NOT:
+            CHECK(top > 0);
             stack[top - 1] = !stack[top - 1];
             break;
         case BEXPR_AND:
+            CHECK(top > 1);
             top--;
             stack[top - 1] = stack[top - 1] && stack[top];
             break;
         case BEXPR_OR:
+            CHECK(top > 1);
             top--;
             stack[top - 1] = stack[top - 1] || stack[top];
             break;

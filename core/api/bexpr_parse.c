@@ -463,7 +463,7 @@ enum err bexpr_parse(struct bexpr *e, struct bytes text, struct reason *why)
     bool more = true;
     enum err status = OK;
     if (text.len > BEXPR_TEXT_MAX) {
-        reason_set(why, "the expression is longer than %u bytes", BEXPR_TEXT_MAX);
+        reason_set(why, "the expression is longer than %zu bytes", BEXPR_TEXT_MAX);
         return ERR_INVALID;
     }
     while (status == OK && more) {

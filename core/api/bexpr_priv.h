@@ -56,7 +56,7 @@ enum bexpr_step {
     BEXPR_NOT,
 };
 
-#define BEXPR_STEPS_MAX (4 * BEXPR_TESTS_MAX)
+#define BEXPR_STEPS_MAX ((size_t)4 * BEXPR_TESTS_MAX)
 
 struct bexpr {
     const struct bexpr_schema *schema;

@@ -46,7 +46,7 @@ static void node_get(const struct node_row *n, enum row_id id, struct bexpr_valu
 static void service_get(const struct service_row *s, enum row_id id, struct bexpr_value *v)
 {
     const struct bytes texts[] = {
-        [SERVICE_KIND - SERVICE_KIND] = s->kind,
+        [0] = s->kind,
         [SERVICE_ID - SERVICE_KIND] = s->id,
         [SERVICE_NAME - SERVICE_KIND] = s->name,
         [SERVICE_TAGS - SERVICE_KIND] = s->tags,
@@ -69,7 +69,7 @@ static void service_get(const struct service_row *s, enum row_id id, struct bexp
 static void check_get(const struct check_row *c, enum row_id id, struct bexpr_value *v)
 {
     const struct bytes texts[] = {
-        [CHECK_NODE - CHECK_NODE] = c->node,
+        [0] = c->node,
         [CHECK_ID - CHECK_NODE] = c->id,
         [CHECK_NAME - CHECK_NODE] = c->name,
         [CHECK_STATUS - CHECK_NODE] = bytes_of(check_status_name(c->status)),

@@ -160,7 +160,7 @@
 #define PATTERN_DEPTH_MAX  32U
 #define PATTERN_REPEAT_MAX 1000U
 /* A filter (core/api/bexpr.h). */
-#define BEXPR_TEXT_MAX     8192U
+#define BEXPR_TEXT_MAX     KIB(8)
 #define BEXPR_TESTS_MAX    64U
 #define BEXPR_DEPTH_MAX    64U
 

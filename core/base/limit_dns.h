@@ -27,7 +27,7 @@
 #define DNS_CONNECTIONS_MAX     1024U
 #define DNS_CONNECTIONS_PER_IP  64U
 #define DNS_IDLE_MS             10000U
-#define DNS_OUT_MAX             (256U * 1024U)
+#define DNS_OUT_MAX             KIB(256)
 #define DNS_PIPELINE_MAX        64U
 /* Questions that wait for recursors or for the leader, of one front thread; past it SERVFAIL. */
 #define DNS_JOBS_MAX            1024U
@@ -37,9 +37,9 @@
 #define DNS_UDP_ANSWERS         3U /* udp_answer_limit */
 /* Instance lists that a front thread keeps made up, and their memory; past it all are dropped. */
 #define DNS_CACHE_SERVICES      4096U
-#define DNS_CACHE_BYTES         (64U * 1024U * 1024U)
+#define DNS_CACHE_BYTES         MIB(64)
 /* What one answer may take while it is made. */
-#define DNS_ANSWER_ARENA        (4U * 1024U * 1024U)
+#define DNS_ANSWER_ARENA        MIB(4)
 #define DNS_ANSWER_RECORDS      8192U
 /* How long the rights that answers are given by are used while nothing is written. */
 #define DNS_RIGHTS_MS           500U

@@ -29,8 +29,8 @@
 /* Of all changes of one command, and of the checks in one of them: those past the first are shown
  * without their texts, those past both not at all. */
 #define APPLY_CHANGES_MAX     MIB(64)
-#define INSTANCE_CHECKS_WHOLE (192U * 1024U)
-#define INSTANCE_CHECKS_MAX   (256U * 1024U)
+#define INSTANCE_CHECKS_WHOLE KIB(192)
+#define INSTANCE_CHECKS_MAX   KIB(256)
 #define REGISTER_CHECKS_MAX   256U /* of one registration */
 #define SESSION_TTL_MIN_MS    10000U
 #define SESSION_TTL_MAX_MS    86400000U

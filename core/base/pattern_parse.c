@@ -172,7 +172,7 @@ static bool class_ranges(struct parse *s, const char *ends, bool negated)
     size_t pairs = strlen(ends) / 2;
     if (!negated) {
         for (size_t i = 0; i < pairs; i++) {
-            if (!range_add(s, ends[2 * i], ends[2 * i + 1])) {
+            if (!range_add(s, (unsigned char)ends[2 * i], (unsigned char)ends[2 * i + 1])) {
                 return false;
             }
         }
@@ -183,8 +183,8 @@ static bool class_ranges(struct parse *s, const char *ends, bool negated)
         int32_t end = CHAR_MAX_UNICODE;
         for (size_t i = 0; i < pairs; i++) {
             if (ends[2 * i] >= from && ends[2 * i] < begin) {
-                begin = ends[2 * i];
-                end = ends[2 * i + 1];
+                begin = (unsigned char)ends[2 * i];
+                end = (unsigned char)ends[2 * i + 1];
             }
         }
         if (begin > from && !range_add(s, from, begin - 1)) {
@@ -208,7 +208,7 @@ static enum err escape_char(struct parse *s, int32_t *ret_char)
     char c = s->text.ptr[s->at++];
     const char *letter = c != '\0' ? strchr(letters, c) : NULL;
     if (letter != NULL) {
-        *ret_char = meant[letter - letters];
+        *ret_char = (unsigned char)meant[letter - letters];
         return OK;
     }
     if (c == 'x') {
@@ -236,7 +236,7 @@ static enum err escape_char(struct parse *s, int32_t *ret_char)
         }
     } else if ((unsigned char)c < 0x80 && c > ' ' && strchr("_", c) == NULL &&
                !((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'))) {
-        *ret_char = c;
+        *ret_char = (unsigned char)c;
         return OK;
     }
     return parse_fail(s, "invalid escape sequence", bytes_slice(s->text, begin, s->at));

@@ -1,6 +1,7 @@
 #include "core/dns/lookup.h"
 
 #include "core/base/arena.h"
+#include "core/base/check.h"
 #include "core/base/mem.h"
 
 #include <stdlib.h>
@@ -213,6 +214,7 @@ static struct entry *lookup_add(struct lookup *l, struct bytes name, uint64_t ha
 static void lookup_remove(struct lookup *l, struct entry **at)
 {
     struct entry *e = *at;
+    CHECK(e != NULL);
     *at = e->next;
     l->count--;
     l->bytes -= e->bytes < l->bytes ? e->bytes : l->bytes;

@@ -116,7 +116,7 @@ struct bytes dns_ip_hex(const struct dns_ip *ip, char scratch[DNS_IP_HEX_MAX])
         scratch[2 * i] = digits[ip->raw[i] >> 4];
         scratch[2 * i + 1] = digits[ip->raw[i] & 15];
     }
-    return (struct bytes){scratch, 2U * ip->len};
+    return (struct bytes){scratch, (size_t)2 * ip->len};
 }
 
 static int hex_digit(char c)

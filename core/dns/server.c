@@ -169,15 +169,19 @@ static size_t dns_pass_on(struct dns *d,
     return 0;
 }
 
-/* `j` is NULL at the first try. */
-static size_t dns_answer(struct dns *d,
-                         const struct dns_client *from,
-                         const struct dns_question *q,
-                         struct view *v,
-                         const struct job *j,
-                         struct bytes packet,
-                         uint8_t *out)
+/* Who asked what, in which packet; `job` is NULL at the first try. */
+struct dns_asked {
+    const struct dns_client *from;
+    const struct dns_question *question;
+    const struct job *job;
+    struct bytes packet;
+};
+
+static size_t dns_answer(struct dns *d, const struct dns_asked *asked, struct view *v, uint8_t *out)
 {
+    const struct dns_client *from = asked->from;
+    const struct dns_question *q = asked->question;
+    const struct job *j = asked->job;
     bool resolved = j != NULL && j->kind == JOB_RESOLVE;
     dns_rights(d, v);
     struct answer_world w = {
@@ -196,7 +200,7 @@ static size_t dns_answer(struct dns *d,
     bool inside = answer_make(&d->answer, &w, q);
     bool others = !inside || (d->answer.wanted.len > 0 && !resolved);
     if (others && d->settings.recursor_count > 0) {
-        return dns_pass_on(d, from, q, packet, out);
+        return dns_pass_on(d, from, q, asked->packet, out);
     }
     dns_count(&d->answer);
     struct packet_options options = answer_options(&d->settings, q, w.udp);
@@ -207,8 +211,13 @@ size_t dns_again(const struct job *j, uint8_t *out)
 {
     struct dns *d = j->dns;
     struct view *v = store_reader_view(d->options.reader);
-    return dns_answer(d, &j->client, &j->question, v, j, (struct bytes){j->packet, j->packet_len},
-                      out);
+    const struct dns_asked asked = {
+        .from = &j->client,
+        .question = &j->question,
+        .job = j,
+        .packet = {j->packet, j->packet_len},
+    };
+    return dns_answer(d, &asked, v, out);
 }
 
 size_t dns_handle(struct dns *d,
@@ -233,7 +242,8 @@ size_t dns_handle(struct dns *d,
     if (dns_stale(d)) {
         return dns_wait(d, from, &q, packet, out);
     }
-    return dns_answer(d, from, &q, v, NULL, packet, out);
+    const struct dns_asked asked = {.from = from, .question = &q, .packet = packet};
+    return dns_answer(d, &asked, v, out);
 }
 
 /* --- life --------------------------------------------------------------------------------------

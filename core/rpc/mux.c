@@ -6,6 +6,7 @@
 #include "core/base/metric.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -54,6 +55,7 @@ static void mux_destroy(struct mux *m)
 
 static void mux_enter(struct mux *m)
 {
+    CHECK(m->busy < UINT_MAX);
     m->busy++;
 }
 
