@@ -183,30 +183,16 @@ struct field {
     struct bytes *value;
 };
 
-static size_t field_max(enum field_kind kind)
-{
-    switch (kind) {
-    case FIELD_NAME:
-    case FIELD_OPTIONAL:
-        return ROW_NAME_MAX;
-    case FIELD_ADDRESS:
-        return ROW_ADDRESS_MAX;
-    case FIELD_TEXT:
-        return ROW_TEXT_MAX;
-    case FIELD_OUTPUT:
-        return ROW_OUTPUT_MAX;
-    case FIELD_JSON:
-        return ROW_JSON_MAX;
-    case FIELD_TEXTS:
-    case FIELD_PAIRS:
-        return ROW_LIST_MAX;
-    }
-    return 0;
-}
+static const size_t FIELD_MAX[] = {
+    [FIELD_NAME] = ROW_NAME_MAX,       [FIELD_OPTIONAL] = ROW_NAME_MAX,
+    [FIELD_ADDRESS] = ROW_ADDRESS_MAX, [FIELD_TEXT] = ROW_TEXT_MAX,
+    [FIELD_OUTPUT] = ROW_OUTPUT_MAX,   [FIELD_JSON] = ROW_JSON_MAX,
+    [FIELD_TEXTS] = ROW_LIST_MAX,      [FIELD_PAIRS] = ROW_LIST_MAX,
+};
 
 static enum err field_check(const struct field *f)
 {
-    if (f->value->len > field_max(f->kind)) {
+    if (f->value->len > FIELD_MAX[f->kind]) {
         return ERR_TOO_BIG;
     }
     switch (f->kind) {
@@ -266,7 +252,7 @@ static enum err row_decode(struct bytes data, struct row *r)
     struct unpack in = {.rest = data};
     bool known = unpack_u8(&in) == ROW_VERSION;
     for (size_t i = 0; i < r->field_count; i++) {
-        *r->fields[i].value = unpack_bytes(&in, field_max(r->fields[i].kind));
+        *r->fields[i].value = unpack_bytes(&in, FIELD_MAX[r->fields[i].kind]);
         if (field_check(&r->fields[i]) != OK) {
             return ERR_CORRUPT;
         }

@@ -137,12 +137,12 @@ struct coordinate_row {
 };
 
 /* Append; ERR_TOO_BIG, or ERR_INVALID for what no row may hold (an empty name, a NUL in a name). */
-enum err row_node_encode(struct buf *out, const struct node_row *r) ERR_MUST_USE;
-enum err row_service_encode(struct buf *out, const struct service_row *r) ERR_MUST_USE;
-enum err row_check_encode(struct buf *out, const struct check_row *r) ERR_MUST_USE;
-enum err row_session_encode(struct buf *out, const struct session_row *r) ERR_MUST_USE;
-enum err row_event_encode(struct buf *out, const struct event_row *r) ERR_MUST_USE;
-enum err row_coordinate_encode(struct buf *out, const struct coordinate_row *r) ERR_MUST_USE;
+enum err row_node_encode(struct buf *out, const struct node_row *row) ERR_MUST_USE;
+enum err row_service_encode(struct buf *out, const struct service_row *row) ERR_MUST_USE;
+enum err row_check_encode(struct buf *out, const struct check_row *row) ERR_MUST_USE;
+enum err row_session_encode(struct buf *out, const struct session_row *row) ERR_MUST_USE;
+enum err row_event_encode(struct buf *out, const struct event_row *row) ERR_MUST_USE;
+enum err row_coordinate_encode(struct buf *out, const struct coordinate_row *row) ERR_MUST_USE;
 
 enum err row_node_decode(struct bytes data, struct node_row *ret_row) ERR_MUST_USE;
 enum err row_service_decode(struct bytes data, struct service_row *ret_row) ERR_MUST_USE;

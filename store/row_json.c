@@ -56,25 +56,25 @@ static void put_bool(struct writer *w, struct bytes name, bool value)
 static void put_texts(struct writer *w, struct bytes texts)
 {
     struct bytes text;
-    struct bytes before = BYTES("[");
+    struct bytes lead = BYTES("[");
     while (texts_next(&texts, &text)) {
-        put_text(w, before, text);
-        before = BYTES(",");
+        put_text(w, lead, text);
+        lead = BYTES(",");
     }
-    put(w, before.ptr[0] == '[' ? BYTES("[]") : BYTES("]"));
+    put(w, lead.ptr[0] == '[' ? BYTES("[]") : BYTES("]"));
 }
 
 static void put_pairs(struct writer *w, struct bytes pairs)
 {
     struct bytes name;
     struct bytes value;
-    struct bytes before = BYTES("{");
+    struct bytes lead = BYTES("{");
     while (pairs_next(&pairs, &name, &value)) {
-        put_text(w, before, name);
+        put_text(w, lead, name);
         put_text(w, BYTES(":"), value);
-        before = BYTES(",");
+        lead = BYTES(",");
     }
-    put(w, before.ptr[0] == '{' ? BYTES("{}") : BYTES("}"));
+    put(w, lead.ptr[0] == '{' ? BYTES("{}") : BYTES("}"));
 }
 
 /* As Go shows a map that was never made. */
@@ -180,7 +180,7 @@ static void put_service_tagged(struct writer *w, struct bytes pairs)
 {
     struct bytes name;
     struct bytes value;
-    struct bytes before = BYTES("{");
+    struct bytes lead = BYTES("{");
     while (pairs_next(&pairs, &name, &value)) {
         size_t blank = bytes_find(value, ' ');
         uint64_t port = 0;
@@ -188,11 +188,11 @@ static void put_service_tagged(struct writer *w, struct bytes pairs)
             port = 0;
         }
         size_t from = blank < value.len ? blank + 1 : value.len;
-        put_text(w, before, name);
+        put_text(w, lead, name);
         put_text(w, BYTES(":{\"Address\":"), bytes_slice(value, from, value.len));
         put_number(w, BYTES(",\"Port\":"), port);
         put(w, BYTES("}"));
-        before = BYTES(",");
+        lead = BYTES(",");
     }
     put(w, BYTES("}"));
 }
@@ -357,7 +357,7 @@ enum err row_json_instance(struct buf *out,
             put(&w, before);
             put_check(&w, &check);
         }
-        before = BYTES(",");
+        lead = BYTES(",");
     }
     put(&w, BYTES("]}"));
     return writer_end(&w);
