@@ -357,7 +357,7 @@ enum err row_json_instance(struct buf *out,
             put(&w, before);
             put_check(&w, &check);
         }
-        lead = BYTES(",");
+        before = BYTES(",");
     }
     put(&w, BYTES("]}"));
     return writer_end(&w);
