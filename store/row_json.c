@@ -31,11 +31,11 @@ static void put(struct writer *w, struct bytes json)
 }
 
 /* A member: `name` brings its comma, its quotes and its colon. */
-static void put_text(struct writer *w, struct bytes name, struct bytes value)
+static void put_text(struct writer *w, struct bytes lead, struct bytes text)
 {
-    put(w, name);
+    put(w, lead);
     if (w->status == OK) {
-        w->status = json_quote(w->out, value);
+        w->status = json_quote(w->out, text);
     }
 }
 

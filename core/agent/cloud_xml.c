@@ -90,22 +90,23 @@ enum xml_found xml_next(struct xml *x)
             if (!xml_skip_to(x, instruction ? "?>" : "-->")) {
                 return XML_BAD;
             }
-        } else if (bytes_begins(x->rest, BYTES("!")) || !xml_take_tag(x, &tag) || tag.len == 0) {
+            continue;
+        }
+        if (bytes_begins(x->rest, BYTES("!")) || !xml_take_tag(x, &tag) || tag.len == 0) {
             return XML_BAD;
-        } else if (tag.ptr[0] != '/') {
-            if (!xml_open(x, tag)) {
-                return XML_BAD;
-            }
-            x->leaf = tag.ptr[tag.len - 1] != '/';
-        } else if (x->leaf) {
+        }
+        bool end = tag.ptr[0] == '/';
+        if (end && x->leaf) {
             /* The caller looks at the path before it is left. */
             x->leaf = false;
             x->text = text;
             x->pending = tag;
             return XML_TEXT;
-        } else if (!xml_close(x, tag)) {
+        }
+        if (end ? !xml_close(x, tag) : !xml_open(x, tag)) {
             return XML_BAD;
         }
+        x->leaf = !end && tag.ptr[tag.len - 1] != '/';
     }
 }
 

@@ -340,7 +340,7 @@ static bool test_holds(const struct bexpr *e, const struct bexpr_test *t, const 
 
 bool bexpr_matches(const struct bexpr *e, const void *record)
 {
-    bool stack[BEXPR_TESTS_MAX + 1];
+    bool stack[BEXPR_TESTS_MAX + 1] = {false};
     size_t top = 0;
     size_t test = 0;
     if (e == NULL) {

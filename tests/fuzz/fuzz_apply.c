@@ -112,7 +112,7 @@ static void check_rows(struct view *v)
 static void check_index(struct view *v, const char *prefix, struct bytes name, bool there)
 {
     struct buf text;
-    buf_init(&text, 2 * ROW_NAME_MAX);
+    buf_init(&text, (size_t)2 * ROW_NAME_MAX);
     CHECK(fleet_index_name(&text, prefix, name) == OK);
     uint64_t index = view_fleet_index(v, buf_view(&text));
     CHECK(index <= view_index(v));
