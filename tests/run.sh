@@ -320,7 +320,7 @@ packages_of() {
     cluster) echo python3 iproute2 nftables e2fsprogs mount faketime ;;
     suite) echo python3 golang-go ;;
     interop)
-        echo python3 chromium haproxy
+        echo python3 chromium haproxy nginx-light python3-consul patroni postgresql
         command -v node >/dev/null || echo nodejs
         command -v npm >/dev/null || echo npm
         ;;

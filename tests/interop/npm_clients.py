@@ -100,6 +100,46 @@ def resume(command, ready, lost):
                 assert client.line_with("event set app/n ").split()[3] == str(number)
 
 
+def test_npm_consul_watches_follow_over_restarts():
+    """Each watch shows each state of what it watches; restarts, one of them a kill -9, cost none
+    of them more than a few errors, and what changed right after is seen."""
+    with tempfile.TemporaryDirectory() as d, herald.Server(data_dir=os.path.join(d, "data")) as s:
+        with herald.Program(node("npm_watch.mjs", str(s.port))) as client:
+            shows(client, key="none", prefix="", health="", passing="")
+            for number, end in enumerate((s.stop, s.kill, None)):
+                s.put("/v1/kv/w/key", b"%d" % number)
+                shows(client, key=str(number), prefix="w/key=%d" % number)
+                name = "n%d" % number
+                register(s, name, "passing")
+                shows(client, health=name + "=passing", passing=name, nodes=name)
+                register(s, name, "critical")
+                shows(client, health=name + "=critical", passing="")
+                remove = json.dumps({"Node": name})
+                assert s.put("/v1/catalog/deregister", remove).status == 200
+                shows(client, health="")
+                if end:
+                    end()
+                    client.line_with("error key")
+                    s.start()
+
+
+def shows(client, **wanted):
+    """Reads lines of npm_watch.mjs until each kind has shown this; errors are passed over."""
+    while wanted:
+        kind, _, what = client.line().partition(" ")
+        # Of the nodes one is the server itself, whose name is the machine's.
+        if kind in wanted and wanted[kind] in (what.split(",") if kind == "nodes" else [what]):
+            del wanted[kind]
+
+
+def register(s, name, status):
+    r = s.put("/v1/catalog/register", json.dumps(
+        {"Node": name, "Address": "127.0.0.1",
+         "Service": {"Service": "api", "ID": name, "Port": 1},
+         "Check": {"CheckID": "c", "Name": "c", "Status": status, "ServiceID": name}}))
+    assert r.status == 200, r
+
+
 def npm_consul():
     with herald.Server() as s:
         got = subprocess.run(node("consul.mjs", str(s.port)), stdout=subprocess.PIPE, text=True)
