@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Reads what fits; trailing white space is cut. */
@@ -80,6 +81,30 @@ enum err datafile_keep_node_id(const char *data_dir, const char *id, struct reas
     }
     (void)snprintf(text, sizeof text, "%s\n", id);
     return datafile_write(path, text, why);
+}
+
+enum err datafile_make_dir(const char *path, struct reason *why)
+{
+    char part[PATH_MAX];
+    size_t len = strlen(path);
+    if (len == 0 || len >= sizeof part) {
+        reason_set(why, "data_dir: the path is empty or too long");
+        return ERR_INVALID;
+    }
+    memcpy(part, path, len + 1);
+    for (size_t i = 1; i <= len; i++) {
+        if (path[i] != '/' && path[i] != '\0') {
+            continue;
+        }
+        part[i] = '\0';
+        /* The whole path is for this process alone, what leads to it is not. */
+        if (mkdir(part, i == len ? 0700 : 0755) != 0 && errno != EEXIST) {
+            reason_set(why, "data_dir: %s: %s", part, strerror(errno));
+            return ERR_IO;
+        }
+        part[i] = path[i];
+    }
+    return OK;
 }
 
 enum err datafile_write_pid(const char *path, struct reason *why)

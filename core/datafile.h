@@ -14,6 +14,8 @@ datafile_node_id(const char *data_dir, char ret_id[UUID_TEXT_LEN], struct reason
 /* Writes it there, synced, unless it is there already. */
 enum err
 datafile_keep_node_id(const char *data_dir, const char *id, struct reason *why) ERR_MUST_USE;
+/* The directory and every missing part of its path. */
+enum err datafile_make_dir(const char *path, struct reason *why) ERR_MUST_USE;
 /* Replaces what is there: a number from before a reboot says nothing about who runs today, and two
  * servers on one data directory are kept apart by its lock. */
 enum err datafile_write_pid(const char *path, struct reason *why) ERR_MUST_USE;

@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* Configurations stay until the end. */
@@ -55,11 +54,8 @@ enum err host_keep_id(struct host *h, struct reason *why)
     if (config->data_dir == NULL) {
         return OK;
     }
-    if (mkdir(config->data_dir, 0700) != 0 && errno != EEXIST) {
-        reason_set(why, "data_dir: %s: %s", config->data_dir, strerror(errno));
-        return ERR_IO;
-    }
-    return datafile_keep_node_id(config->data_dir, h->node_id, why);
+    enum err e = datafile_make_dir(config->data_dir, why);
+    return e == OK ? datafile_keep_node_id(config->data_dir, h->node_id, why) : e;
 }
 
 /* --- the end ------------------------------------------------------------------------------------
@@ -234,9 +230,12 @@ int host_main(struct host *h, const struct host_ops *ops, struct config *config)
     host_configure(h, config);
     log_line(LOG_AGENT_STARTING, "version=%s node=%s", HERALD_VERSION, config->node_name);
     char *pid_file = config->pid_file == NULL ? NULL : mem_strdup(config->pid_file);
-    enum err e = pid_file == NULL ? OK : datafile_write_pid(pid_file, &why);
-    e = e == OK ? host_identify(h, &why) : e;
+    enum err e = host_identify(h, &why);
     e = e == OK ? ops->open(h, &why) : e;
+    /* Only now: the file may be in the data directory, which is there from here on, and another
+     * process that has that directory keeps its own. */
+    e = e == OK && pid_file != NULL ? datafile_write_pid(pid_file, &why) : e;
+    bool pid_written = e == OK && pid_file != NULL;
     if (e == OK) {
         ops->start(h);
         loop_run(h->loop);
@@ -246,10 +245,10 @@ int host_main(struct host *h, const struct host_ops *ops, struct config *config)
     }
     int status = e == OK ? h->exit_status : 1;
     host_close(h, signal_fd);
-    if (pid_file != NULL) {
+    if (pid_written) {
         (void)unlink(pid_file);
-        free(pid_file);
     }
+    free(pid_file);
     if (e == OK) {
         log_line(LOG_AGENT_STOPPED, "%s", "");
     }
