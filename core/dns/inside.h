@@ -207,15 +207,6 @@ size_t relay_pass_on(struct dns *d,
                      uint8_t *out);
 /* A job of that kind ends. */
 void relay_leave(struct job *j);
-enum relay_verdict {
-    RELAY_BAD,     /* no answer to the question, or one that is too long */
-    RELAY_REFUSED, /* the server knows no such name */
-    RELAY_GOOD,
-};
-/* What a server's answer to `q` is worth. `most`: how long it may be. */
-enum relay_verdict
-relay_judge(struct bytes answer, const struct dns_question *q, size_t most, bool *ret_nxdomain);
-
 /* The answer has to fit a datagram. */
 static inline bool client_is_udp(const struct dns_client *c)
 {

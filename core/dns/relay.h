@@ -23,6 +23,7 @@
 
 struct acl;
 struct dns;
+struct dns_question;
 struct view;
 
 struct dns_relay {
@@ -50,5 +51,14 @@ struct dns_way {
 void dns_relay_answer(struct dns *d, struct dns_relay *x);
 /* Also of one that was answered; allowed behind dns_free(). */
 void dns_relay_cancel(struct dns_relay *x);
+
+enum relay_verdict {
+    RELAY_BAD,     /* no answer to the question, or one that is too long */
+    RELAY_REFUSED, /* the server knows no such name */
+    RELAY_GOOD,
+};
+/* What a server's answer to `q` is worth. `most`: how long it may be. */
+enum relay_verdict
+relay_judge(struct bytes answer, const struct dns_question *q, size_t most, bool *ret_nxdomain);
 
 #endif

@@ -4,6 +4,7 @@ goes to their own recursors. Real processes, each at an address of its own, aske
 packets made by hand."""
 import json
 import os
+import signal
 import socket
 import struct
 import sys
@@ -21,6 +22,7 @@ DNS = 8600
 SERVFAIL, REFUSED = 2, 5
 # What a question may take when no server answers (DNS_RELAY_MS), and room for a slow machine.
 BOUND = 2.5
+RELAYS = 512        # how many questions may wait at once (DNS_RELAYS_MAX)
 world = None
 
 
@@ -46,7 +48,10 @@ class Agent(dns.Asked, client.Agent):
 class World:
     def __init__(self):
         self.recursor = dns.Recursor()
-        self.servers = cluster.Cluster("herald", 3, network="loopback")
+        # The leader confirms each answer: questions wait on servers too. They have a recursor, of
+        # which agents without one say nothing.
+        self.servers = cluster.Cluster("herald", 3, network="loopback", config={
+            "recursors": [self.recursor.address], "dns_config": {"allow_stale": False}})
         self.agent = Agent(self.servers, 0, {"dns_config": {"udp_answer_limit": 2}})
         self.other = Agent(self.servers, 1, {"recursors": [self.recursor.address]})
         self.agents = [self.agent, self.other]
@@ -88,7 +93,7 @@ def test_names():
 
 def test_answer_is_the_servers():
     """The same message, asked of a server, has the same answer."""
-    a = world.agent
+    a = world.other
     server = dns.Asked()
     server.host, server.dns_port = world.servers.nodes[0].address, DNS
     for name, kind in (("api.service.consul", 1), ("api.service.consul", 33), ("nope.consul", 1),
@@ -120,6 +125,12 @@ def test_recursors_are_the_agents():
     before = len(world.recursor.seen)
     b.dig("-x", "10.7.7.7")                     # nobody here has it: others may
     assert len(world.recursor.seen) > before
+    # A name of ours that points outside: the server asks, as it makes the answer.
+    world.agent.register(ID="ext", Name="ext", Port=1, Address="www.example.com")
+    want = [["CNAME", "www.example.com."], ["A", "9.8.7.6"]]
+    for a in world.agents:
+        herald.eventually(lambda a=a: want == [
+            line.split()[3:] for line in a.dig("ext.service.consul")[2]["ANSWER"]], "it is asked")
 
 
 def test_garbage():
@@ -214,6 +225,16 @@ def test_silent_server():
         began = time.monotonic()
         got = dns.code(dns.exchange(a, dns.query("api.service.consul")))
         assert got == SERVFAIL and time.monotonic() - began < (BOUND + 2) * herald.SLOW, got
+        # More at once than may wait: those are answered at once, the others when their time is up.
+        socks = [dns.tcp(a) for _ in range(10)]
+        for sock in socks:
+            sock.sendall(b"".join(dns.framed(dns.query("foo.consul", ident=i)) for i in range(60)))
+        began = time.monotonic()
+        herald.eventually(lambda: a.metric("dns.servfail") >= 1 + 600 - RELAYS, "some are refused")
+        for sock in socks:
+            assert sorted(idents(sock, 60)) == list(range(60))
+            sock.close()
+        assert time.monotonic() - began < (BOUND + 2) * herald.SLOW
         herald.eventually(lambda: dns.code(dns.exchange(a, dns.query("foo.consul"))) == 3,
                           "another answers", 60)
     finally:
@@ -240,6 +261,17 @@ def test_all_servers_lost():
     world.servers.whole()
     herald.eventually(lambda: a.short("api.service.consul") == ["10.1.1.1"], "they answer again",
                       60)
+
+
+def test_reload():
+    b = world.other
+    with open(b.config_file, encoding="utf-8") as f:
+        settings = json.load(f)
+    settings["recursors"] = []
+    with open(b.config_file, "w", encoding="utf-8") as f:
+        json.dump(settings, f)
+    b.process.send_signal(signal.SIGHUP)
+    herald.eventually(lambda: b.dig("www.example.com")[0] == "REFUSED", "it has no recursor now")
 
 
 def test_stops_while_questions_wait():
