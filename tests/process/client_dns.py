@@ -292,6 +292,33 @@ def test_stops_while_questions_wait():
     world.servers.whole()
 
 
+def test_server_without_a_leader():
+    """Questions that it would have confirmed are answered by the agent in time, and it ends well
+    while others wait."""
+    a = world.agent
+    used = a.server()
+    others = [n for n in world.servers.nodes if n is not used]
+    for n in others:
+        n.kill()
+    packet = dns.query("api.service.consul")
+    herald.eventually(lambda: dns.code(dns.exchange(a, packet)) == SERVFAIL, "no leader", 60)
+    assert a.server() is used
+    with dns.udp(a) as sock:
+        for i in range(20):
+            sock.send(dns.query("foo.consul", ident=i))
+        for _ in range(20):
+            assert dns.code(sock.recv(4096)) == SERVFAIL
+        for i in range(20):
+            sock.send(dns.query("foo.consul", ident=i))
+        before = a.metric("dns.relayed")
+        assert before >= 40, before
+        assert used.stop() == 0
+    for n in world.servers.nodes:
+        n.start()
+    world.servers.whole()
+    herald.eventually(lambda: dns.code(dns.exchange(a, packet)) == 0, "they answer again", 60)
+
+
 def test_access_control():
     """The agent's token for DNS goes along, or else its default one."""
     config = {"acl": {"enabled": True, "default_policy": "deny",
