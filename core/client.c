@@ -9,6 +9,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/config.h"
+#include "core/dns/server.h"
 #include "core/front/front.h"
 #include "core/host.h"
 
@@ -33,6 +34,7 @@ struct client {
     struct tokens *tokens;
     struct agent *agent; /* its own services and checks; on the front's loop */
     struct front *front;
+    struct dns *dns; /* NULL: none */
     struct route *routes;
     struct api api;
     struct server_list *sent; /* what the front's thread was told last */
@@ -113,6 +115,7 @@ static void client_on_reload(struct mail *m)
 {
     struct client *c = LIST_OWNER(m, struct client, reload_mail);
     c->api.config = c->next_config;
+    dns_configure(c->dns, c->next_config);
 }
 
 static enum err client_open_front(struct client *c, struct reason *why)
@@ -162,6 +165,26 @@ static enum err client_open_front(struct client *c, struct reason *why)
     return front_new(&options, &c->front, why);
 }
 
+/* Where nobody asked for the port, somebody else may have it, such as a server on this machine:
+ * then there is no DNS, and we say so. */
+static enum err client_open_dns(struct client *c, struct reason *why)
+{
+    const struct config *config = host_config(&c->host);
+    struct dns_options options = {
+        .loop = c->loop,
+        .config = config,
+        .way = forward_dns(c->forward),
+        .listen = config->dns.listen,
+        .listen_count = config->dns.listen_count,
+    };
+    enum err e = dns_new(&options, &c->dns, why);
+    if (e == ERR_IN_USE && !config->dns.port_said) {
+        log_line(LOG_DNS_OFF, "%s", why->text);
+        return OK;
+    }
+    return e;
+}
+
 /* --- what the host asks for ---------------------------------------------------------------------
  */
 
@@ -190,6 +213,7 @@ static enum err client_open(struct host *h, struct reason *why)
     enum err e = host_keep_id(h, why);
     e = e == OK ? members_open(&options, &c->members, why) : e;
     e = e == OK ? client_open_front(c, why) : e;
+    e = e == OK ? client_open_dns(c, why) : e;
     if (e == OK) {
         client_on_members(h); /* whom the members' file knows */
     }
@@ -261,6 +285,7 @@ static void client_close(struct host *h)
     struct client *c = client_of(h);
     members_stop(c->members);
     agent_stop(c->agent);
+    dns_free(c->dns);
     front_free(c->front);
     if (c->forward != NULL) {
         loop_drain(c->loop); /* lists of servers, and orders to the agent, on their way */

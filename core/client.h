@@ -1,7 +1,7 @@
 /* The process of a client agent: gossip, and one front whose requests are its own or forwarded to
- * the servers. What it shares with a server is the host's (host.h).
+ * the servers; so are DNS questions. What it shares with a server is the host's (host.h).
  *
- *     config -> members (gossip) -> loop, forward, front -> signals
+ *     config -> members (gossip) -> loop, forward, front, DNS -> signals
  *
  * One front thread serves all: its watchers share one connection and one table of queries.
  *

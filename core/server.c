@@ -341,8 +341,10 @@ static enum err front_thread_open_dns(struct front_thread *t, unsigned number, s
     if (e == ERR_IN_USE && !config->dns.port_said) {
         log_line(LOG_DNS_OFF, "%s", why->text);
         s->dns_count = 0;
-        return OK;
+        options.listen_count = 0; /* client agents ask nevertheless */
+        e = dns_new(&options, &t->dns, why);
     }
+    t->api.dns = t->dns;
     for (size_t i = 0; e == OK && i < s->dns_count; i++) {
         s->dns_listen[i].port = dns_port(t->dns, i);
     }

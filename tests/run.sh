@@ -117,7 +117,8 @@ kind_contract() {
     scripts 'tests/process/agent.py tests/process/client.py tests/process/cloud.py
         tests/process/kv_contract.py tests/process/catalog.py tests/process/reconcile.py
         tests/process/snapshot.py tests/process/start.py
-        tests/process/acl.py tests/process/wakeup_matrix.py tests/process/dns.py tests/process/sessions.py
+        tests/process/acl.py tests/process/wakeup_matrix.py tests/process/dns.py tests/process/client_dns.py
+        tests/process/sessions.py
         tests/cluster/doors.py' build-asan 300
 }
 

@@ -13,6 +13,7 @@
 
 struct agent;
 struct config;
+struct dns;
 struct forward;
 struct host;
 struct members;
@@ -28,6 +29,7 @@ struct api {
     struct store_reader *reader;
     struct stream *stream;
     struct loop *loop;
+    struct dns *dns;         /* answers what client agents are asked; a client agent's: NULL */
     struct forward *forward; /* a client agent's, which has no store, reader, stream; else NULL */
 };
 

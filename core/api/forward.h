@@ -16,6 +16,7 @@
 
 #include "core/agent/sync.h"
 #include "core/api/api.h"
+#include "core/dns/relay.h"
 #include "core/rpc/client.h"
 
 struct forward;
@@ -36,6 +37,9 @@ void forward_servers(struct forward *f, const struct rpc_address *servers, size_
  * way at forward_drop() or forward_free() gets ERR_CLOSED. */
 struct sync_server forward_sync(struct forward *f);
 void forward_drop(struct forward *f);
+/* The servers, for DNS questions to this agent; what is under way is cancelled before
+ * forward_free(). No server known, or none reached within DNS_RELAY_HOLD_MS: no answer. */
+struct dns_way forward_dns(struct forward *f);
 /* Ends what has no end by itself: subscribers go elsewhere. */
 void forward_drain(struct forward *f);
 size_t forward_known(const struct forward *f);

@@ -13,6 +13,8 @@
 /* The routes of core/api/sync_serve.c. */
 #define SYNC_ROWS_PATH    "/v1/internal/agent/rows/"
 #define SYNC_COMMAND_PATH "/v1/internal/agent/command"
+/* The route of core/api/dns_serve.c. */
+#define FORWARD_DNS_PATH  "/v1/internal/agent/dns"
 
 struct forward {
     struct forward_options options;

@@ -31,6 +31,12 @@
 #define DNS_PIPELINE_MAX        64U
 /* Questions that wait for recursors or for the leader, of one front thread; past it SERVFAIL. */
 #define DNS_JOBS_MAX            1024U
+/* Questions of a client agent that wait for a server; how long one does, which is more than a
+ * server waits for one recursor; how long for a connection, while servers are thought to be there.
+ */
+#define DNS_RELAYS_MAX          512U
+#define DNS_RELAY_MS            2500U
+#define DNS_RELAY_HOLD_MS       500U
 #define DNS_RECURSORS_MAX       16U
 #define DNS_RECURSOR_TIMEOUT_MS 2000U
 #define DNS_MAX_STALE_MS        (87600ULL * 3600 * 1000)

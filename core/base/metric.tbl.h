@@ -209,6 +209,16 @@ X(METRIC_DNS_STALE,
   "dns.leader_queries",
   "questions",
   "DNS questions that had to wait for the leader")
+X(METRIC_DNS_RELAYED,
+  COUNTER,
+  "dns.relayed",
+  "questions",
+  "DNS questions that a client agent handed to a server")
+X(METRIC_DNS_RELAY_FAILED,
+  COUNTER,
+  "dns.relay_failures",
+  "questions",
+  "DNS questions handed to a server that came to nothing")
 X(METRIC_DNS_CONNECTIONS, GAUGE, "dns.connections", "connections", "open DNS connections")
 X(METRIC_SYNC_WRITES, COUNTER, "agent.sync.writes", "commands", "services and checks told to the servers")
 X(METRIC_SYNC_FAILED, COUNTER, "agent.sync.failed", "commands", "of these, refused or not answered")

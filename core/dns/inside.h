@@ -8,6 +8,10 @@
  *               |  \-points outside-> JOB_RESOLVE --its records, made again------> answer
  *               \----too old a view-> JOB_FRESH   --the leader confirms----------> made as above
  *
+ *          On a client agent nothing is made: what is none of others is
+ *                                     JOB_RELAY   --a server's packet------------> answer
+ *                                        \--refused, and there are recursors-----> JOB_FORWARD
+ *
  * Owner    a job owns its copies; a connection lives until its last job has ended.
  * Threads  the loop's.
  */
@@ -42,13 +46,15 @@ struct dns_connection;
 struct dns_client {
     struct dns_ip ip;
     /* UDP */
-    struct socket_pair *socket; /* NULL: TCP */
+    struct socket_pair *socket; /* NULL: not by UDP */
     struct sockaddr_storage name;
     socklen_t name_len;
     size_t control_len;
     _Alignas(size_t) char control[CONTROL_LEN]; /* from which of our addresses */
     /* TCP */
     struct dns_connection *connection;
+    /* Another agent; its asker's transport counts. */
+    struct dns_relay *relay;
 };
 
 struct dns_connection {
@@ -69,6 +75,7 @@ enum job_kind {
     JOB_FRESH,
     JOB_FORWARD,
     JOB_RESOLVE,
+    JOB_RELAY,
 };
 
 struct job {
@@ -96,6 +103,8 @@ struct job {
     struct buf in;
     struct arena memory;
     struct dns_section resolved;
+    /* Asking a server. */
+    struct dns_relay relay;
 };
 
 struct dns {
@@ -117,6 +126,7 @@ struct dns {
     size_t connection_count;
     struct list jobs;
     size_t job_count;
+    size_t relay_count;      /* of these, those at a server */
     uint64_t quiet_until_ms; /* of the log about recursors */
     /* UDP: one batch. */
     uint8_t *in;
@@ -186,5 +196,27 @@ void job_answer(struct job *j, const uint8_t *packet, size_t len);
 void jobs_close(struct dns *d);
 /* Of one whose dns is gone. */
 void job_memory_free(struct job *j);
+/* Ends without an answer. */
+void job_free(struct job *j);
+
+/* relay.c: hands the question to a server, or to recursors; 0: the answer comes later. */
+size_t relay_pass_on(struct dns *d,
+                     const struct dns_client *from,
+                     const struct dns_question *q,
+                     struct bytes packet,
+                     uint8_t *out);
+/* A job of that kind ends. */
+void relay_leave(struct job *j);
+/* The answer has to fit a datagram. */
+static inline bool client_is_udp(const struct dns_client *c)
+{
+    return c->relay != NULL ? !c->relay->tcp : c->connection == NULL;
+}
+
+/* NULL: there is no store. */
+static inline struct view *dns_view(const struct dns *d)
+{
+    return d->options.reader == NULL ? NULL : store_reader_view(d->options.reader);
+}
 
 #endif

@@ -383,3 +383,12 @@ void packet_set_id(uint8_t *packet, uint16_t id)
 {
     knot_wire_set_id(packet, id);
 }
+
+void packet_set_recursion(uint8_t *packet, bool available)
+{
+    if (available) {
+        knot_wire_set_ra(packet);
+    } else {
+        knot_wire_clear_ra(packet);
+    }
+}

@@ -111,5 +111,7 @@ enum err packet_records(struct bytes packet,
                         struct dns_section *ret_section) ERR_MUST_USE;
 /* The same packet under another id. */
 void packet_set_id(uint8_t *packet, uint16_t id);
+/* The same packet with RA or without. */
+void packet_set_recursion(uint8_t *packet, bool available);
 
 #endif

@@ -46,6 +46,9 @@ struct job *job_new(struct dns *d,
     if (client->connection != NULL) {
         tcp_job_begins(client->connection);
     }
+    if (client->relay != NULL) {
+        client->relay->pending = j;
+    }
     return j;
 }
 
@@ -70,11 +73,17 @@ void job_memory_free(struct job *j)
 }
 
 /* The store gives `read` back in its own time. */
-static void job_free(struct job *j)
+void job_free(struct job *j)
 {
     struct dns *d = j->dns;
     struct dns_connection *c = j->client.connection;
     job_socket_close(j);
+    if (j->kind == JOB_RELAY) {
+        relay_leave(j);
+    }
+    if (j->client.relay != NULL && j->client.relay->pending == j) {
+        j->client.relay->pending = NULL;
+    }
     list_remove(&j->link);
     d->job_count--;
     j->dns = NULL;
@@ -88,9 +97,14 @@ static void job_free(struct job *j)
 
 void job_answer(struct job *j, const uint8_t *packet, size_t len)
 {
-    if (len > 0 && j->client.connection != NULL) {
+    struct dns_relay *x = j->client.relay;
+    if (x != NULL && x->pending == j) { /* else another job has gone on with it */
+        x->pending = NULL;
+        j->client.relay = NULL;
+        x->done(x, (struct bytes){(const char *)packet, len});
+    } else if (len > 0 && j->client.connection != NULL) {
         tcp_send(j->client.connection, packet, len);
-    } else if (len > 0) {
+    } else if (len > 0 && x == NULL) {
         udp_send(&j->client, packet, len);
     }
     job_free(j);
@@ -135,9 +149,7 @@ static void job_tried(struct job *j)
 static void job_take(struct job *j, struct bytes packet)
 {
     struct dns *d = j->dns;
-    size_t most = j->client.connection != NULL
-                      ? DNS_TCP_MAX
-                      : answer_options(&d->settings, &j->question, true).limit;
+    size_t most = answer_options(&d->settings, &j->question, client_is_udp(&j->client)).limit;
     if (j->kind == JOB_RESOLVE) {
         if (packet_records(packet, &j->memory, &j->resolved) != OK) {
             j->resolved = (struct dns_section){0};
@@ -169,7 +181,7 @@ static bool job_look(struct job *j, struct bytes packet)
     if (rcode != DNS_NOERROR && rcode != DNS_NXDOMAIN) {
         job_tried(j);
         job_next(j);
-    } else if (truncated && !j->tcp && (j->kind == JOB_RESOLVE || j->client.connection != NULL)) {
+    } else if (truncated && !j->tcp && (j->kind == JOB_RESOLVE || !client_is_udp(&j->client))) {
         /* The same one again, where there is room. */
         j->tcp = true;
         j->tried--;
@@ -330,7 +342,7 @@ void job_ask(struct job *j, const struct dns_name *wanted)
         j->query = mem_dup(j->packet, j->packet_len);
         j->query_len = j->packet_len;
     }
-    j->tcp = wanted == NULL && j->client.connection != NULL;
+    j->tcp = wanted == NULL && !client_is_udp(&j->client);
     if (d->settings.recursor_random) {
         j->first = (unsigned)env_random_below(d->env, d->settings.recursor_count);
     }

@@ -56,7 +56,7 @@ size_t dns_limit(struct dns *d,
                  uint8_t *out,
                  size_t len)
 {
-    if (to->connection != NULL) {
+    if (to->socket == NULL) {
         return len;
     }
     switch (rate_take(d->rate, &to->ip, d->settings.rate_limit, env_now_ms(d->env), q->len, len)) {
@@ -80,7 +80,7 @@ size_t dns_code(struct dns *d,
                 enum dns_rcode rcode,
                 uint8_t *out)
 {
-    struct packet_options options = answer_options(&d->settings, q, to->connection == NULL);
+    struct packet_options options = answer_options(&d->settings, q, client_is_udp(to));
     answer_code(&d->answer, rcode);
     d->answer.message.recursion = d->settings.recursor_count > 0;
     return dns_limit(d, to, q, out, packet_write(q, &d->answer.message, &options, out));
@@ -107,11 +107,35 @@ static void dns_fresh(struct store_read *read)
     job_answer(j, d->one, len);
 }
 
+/* The settings by which a question is answered: another agent has a word in them. */
+static const struct dns_settings *
+dns_settings_of(const struct dns *d, const struct dns_client *from, struct dns_settings *mixed)
+{
+    if (from->relay == NULL || from->relay->answer_limit == 0) {
+        return &d->settings;
+    }
+    *mixed = d->settings;
+    mixed->udp_answer_limit = from->relay->answer_limit;
+    return mixed;
+}
+
 /* The rights at hand; a token that is set by request is in force within DNS_RIGHTS_MS. */
-static void dns_rights(struct dns *d, struct view *v)
+static void dns_rights(struct dns *d, struct view *v, const struct dns_client *from)
 {
     uint64_t now_ms = env_now_ms(d->env);
-    if (d->options.rights == NULL || (d->acl_index == view_index(v) && now_ms < d->acl_until_ms)) {
+    if (from->relay != NULL) {
+        /* Of that question alone. */
+        acl_unref(d->acl);
+        d->acl = NULL;
+        d->acl_until_ms = 0;
+        d->judged = from->relay->rights(from->relay, v, &d->acl);
+        return;
+    }
+    if (d->options.rights == NULL) {
+        d->judged = false;
+        return;
+    }
+    if (d->acl_index == view_index(v) && now_ms < d->acl_until_ms) {
         return;
     }
     acl_unref(d->acl);
@@ -183,27 +207,30 @@ static size_t dns_answer(struct dns *d, const struct dns_asked *asked, struct vi
     const struct dns_question *q = asked->question;
     const struct job *j = asked->job;
     bool resolved = j != NULL && j->kind == JOB_RESOLVE;
-    dns_rights(d, v);
+    struct dns_settings theirs;
+    const struct dns_settings *settings = dns_settings_of(d, from, &theirs);
+    dns_rights(d, v, from);
     struct answer_world w = {
         .lookup = d->lookup,
         .view = v,
-        .settings = &d->settings,
+        .settings = settings,
         .wall_ms = env_wall_ms(d->env),
         .dice = dns_dice,
         .ctx = d,
-        .udp = from->connection == NULL,
+        .udp = client_is_udp(from),
         .judged = d->judged,
         .acl = d->acl,
         .resolved = resolved ? &j->resolved : NULL,
         .resolved_name = resolved ? &j->asked.name : NULL,
     };
     bool inside = answer_make(&d->answer, &w, q);
-    bool others = !inside || (d->answer.wanted.len > 0 && !resolved);
+    /* What is none of ours another agent asks its own recursors for. */
+    bool others = inside ? d->answer.wanted.len > 0 && !resolved : from->relay == NULL;
     if (others && d->settings.recursor_count > 0) {
         return dns_pass_on(d, from, q, asked->packet, out);
     }
     dns_count(&d->answer);
-    struct packet_options options = answer_options(&d->settings, q, w.udp);
+    struct packet_options options = answer_options(settings, q, w.udp);
     return dns_limit(d, from, q, out, packet_write(q, &d->answer.message, &options, out));
 }
 
@@ -238,6 +265,9 @@ size_t dns_handle(struct dns *d,
         return dns_code(d, from, &q, rcode, out);
     case PACKET_ANSWER:
         break;
+    }
+    if (d->options.store == NULL) {
+        return relay_pass_on(d, from, &q, packet, out);
     }
     if (dns_stale(d)) {
         return dns_wait(d, from, &q, packet, out);

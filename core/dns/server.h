@@ -1,5 +1,5 @@
 /* The door for DNS: UDP and TCP on the same ports, on each front thread (SO_REUSEPORT), answered
- * from the view at hand.
+ * from the view at hand; on a client agent by a server (relay.h).
  *
  * Owner    dns_new() gives, dns_free() ends; memory of questions that still wait for the store goes
  *          when the loop is drained behind that.
@@ -10,6 +10,7 @@
 #ifndef CORE_DNS_SERVER_H
 #define CORE_DNS_SERVER_H
 
+#include "core/dns/relay.h"
 #include "core/front/front.h"
 #include "store/store.h"
 
@@ -21,8 +22,9 @@ struct dns_options {
     unsigned number; /* of the front thread, from 0 */
     struct loop *loop;
     const struct config *config;
-    struct store *store;
+    struct store *store; /* NULL: this is a client agent, and `way` leads to who answers */
     struct store_reader *reader;
+    struct dns_way way;
     /* Whose rights answers are given by: false: access control is off; else a counted acl, or NULL:
      * nobody's. */
     bool (*rights)(struct view *v, void *ctx, struct acl **ret_acl);

@@ -207,7 +207,7 @@ static bool connection_questions(struct dns_connection *c)
             break;
         }
         struct bytes packet = {(const char *)c->in + at + 2, len};
-        size_t out = dns_handle(d, &from, store_reader_view(d->options.reader), packet, d->one);
+        size_t out = dns_handle(d, &from, dns_view(d), packet, d->one);
         at += 2 + len;
         env_timer_start(d->env, &c->timer, DNS_IDLE_MS);
         if (out > 0 && !connection_put(c, d->one, out)) {

@@ -117,7 +117,7 @@ static void udp_ready(struct io *io, unsigned ready_for)
             return;
         }
         /* Taken behind the questions: it has all that was written before they were asked. */
-        struct view *v = store_reader_view(s->dns->options.reader);
+        struct view *v = dns_view(s->dns);
         size_t ready = 0;
         for (size_t i = 0; i < (size_t)got; i++) {
             ready = batch_answer(&b, i, ready, v);

@@ -418,5 +418,11 @@ X("/v1/internal/agent/command",
   ROUTE_ACL_SELF,
   ROUTE_REPLICATED,
   api_sync_command)
+X("/v1/internal/agent/dns",
+  ROUTE_EXACT,
+  METHOD_POST,
+  ROUTE_ACL_NONE,
+  ROUTE_LOCAL,
+  api_dns)
 X("/v1/stream", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_FILTER, ROUTE_REPLICATED, api_stream)
 X("/", ROUTE_EXACT, METHOD_GET, ROUTE_ACL_NONE, ROUTE_LOCAL, api_root)

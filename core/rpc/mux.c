@@ -60,8 +60,8 @@ static void mux_enter(struct mux *m)
 /* Whoever freed it inside a callback could not yet. */
 static void mux_leave_call(struct mux *m)
 {
-    /* Whoever is inside counts: it is not freed before. NOLINTNEXTLINE(clang-analyzer-unix.Malloc)
-     */
+    /* Whoever is inside counts: it is not freed before.
+     * NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
     CHECK(m->busy > 0);
     m->busy--;
     if (m->busy == 0 && m->freed) {

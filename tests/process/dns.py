@@ -16,13 +16,10 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import herald  # noqa: E402  pylint: disable=wrong-import-position
 
 
-class DnsServer(herald.Server):
-    """A server with DNS on a free port."""
-
-    def __init__(self, config=None, args=(), host="127.0.0.1"):
-        self.dns_port = herald.free_port()
-        self.host = host
-        super().__init__(config=config, args=["-dns-port=%d" % self.dns_port, *args])
+class Asked:
+    """Who answers DNS at `host` and `dns_port`."""
+    host = "127.0.0.1"
+    dns_port = None
 
     def dig(self, *words):
         """(status, flags, {section: [lines]}) of an answer."""
@@ -34,12 +31,21 @@ class DnsServer(herald.Server):
             check=False).stdout
         return parse_dig(got)
 
+    def short(self, *words):
+        return sorted(line.split(None, 4)[4] for line in self.dig("+noedns", *words)[2]["ANSWER"])
+
+
+class DnsServer(Asked, herald.Server):
+    """A server with DNS on a free port."""
+
+    def __init__(self, config=None, args=(), host="127.0.0.1"):
+        self.dns_port = herald.free_port()
+        self.host = host
+        super().__init__(config=config, args=["-dns-port=%d" % self.dns_port, *args])
+
     def register(self, **body):
         r = self.put("/v1/catalog/register", herald.json.dumps(body))
         assert r.status == 200, r
-
-    def short(self, *words):
-        return sorted(line.split(None, 4)[4] for line in self.dig("+noedns", *words)[2]["ANSWER"])
 
 
 def parse_dig(text):
@@ -81,7 +87,7 @@ def query(name, kind=1, ident=0x1234, edns=None, klass=1):
 def udp(s, timeout=5.0):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(timeout * herald.SLOW)
-        sock.connect(("127.0.0.1", s.dns_port))
+        sock.connect((getattr(s, "host", "127.0.0.1"), s.dns_port))
         yield sock
 
 
@@ -92,7 +98,7 @@ def exchange(s, packet):
 
 
 def tcp(s):
-    sock = socket.create_connection(("127.0.0.1", s.dns_port), 15 * herald.SLOW)
+    sock = socket.create_connection((s.host, s.dns_port), 15 * herald.SLOW)
     return sock
 
 

@@ -378,6 +378,7 @@ static void rows_clear(struct rows *r)
 static bool rows_set(struct rows *r, const char *name, const char *text)
 {
     size_t at = 0;
+    HOLDS(name != NULL, "a row without a name");
     while (at < r->count && strcmp(r->rows[at].name, name) < 0) {
         at++;
     }
@@ -400,6 +401,7 @@ static bool rows_set(struct rows *r, const char *name, const char *text)
 static void rows_copy(struct rows *to, const struct rows *from)
 {
     for (size_t i = 0; i < from->count; i++) {
+        HOLDS(from->rows[i].name != NULL, "a row without a name");
         (void)rows_set(to, from->rows[i].name, from->rows[i].text);
     }
 }
