@@ -40,6 +40,14 @@ struct config_map {
     size_t count;
 };
 
+/* Whom to join, and how often to try, in one pool. */
+struct config_join {
+    struct config_texts start;
+    struct config_texts retry;
+    uint64_t interval_ms;
+    uint64_t max; /* 0: for ever */
+};
+
 /* A service or a check that a file says; see core/definition.h. */
 struct config_definition {
     bool service;
@@ -97,12 +105,13 @@ struct config {
     bool encrypt_verify_incoming;
     bool encrypt_verify_outgoing;
     bool gossip_allow_clear; /* herald.gossip_allow_clear: in clear beyond loopback too */
-    struct config_texts start_join;
-    struct config_texts retry_join;
-    uint64_t retry_interval_ms;
-    uint64_t retry_max; /* 0: for ever */
+    struct config_join join;
     bool rejoin_after_leave;
     uint64_t reconnect_ms;
+    /* The pool of the servers of all datacenters (core/agent/wan.h). */
+    int64_t serf_wan_port; /* -1, 0: none */
+    struct config_join join_wan;
+    uint64_t reconnect_wan_ms;
     bool leave_on_terminate;
     bool skip_leave_on_interrupt;
     uint64_t leave_drain_ms;
@@ -219,6 +228,8 @@ enum err config_check_agent(const struct config *c, struct reason *why) ERR_MUST
 /* Whether this agent gossips: it has a key, or only loopback hears it, or the operator said that
  * clear text will do. */
 bool config_gossips(const struct config *c);
+/* Whether it takes part in the WAN pool: a server that may gossip, with a port for it. */
+bool config_gossips_wan(const struct config *c);
 
 /* `host`, `host:port`, `[v6]`, `[v6]:port` or a bare IPv6 address, as in retry_join; the port is 0
  * if none is said. ERR_INVALID with a sentence. */

@@ -237,10 +237,19 @@ static enum err finish_key(struct config *c, struct reason *why)
     return OK;
 }
 
+static bool config_may_gossip(const struct config *c)
+{
+    return c->encrypt != NULL || c->gossip_allow_clear || ip_is_loopback(c->bind_addr);
+}
+
 bool config_gossips(const struct config *c)
 {
-    return c->serf_lan_port >= 0 &&
-           (c->encrypt != NULL || c->gossip_allow_clear || ip_is_loopback(c->bind_addr));
+    return c->serf_lan_port >= 0 && config_may_gossip(c);
+}
+
+bool config_gossips_wan(const struct config *c)
+{
+    return c->server && c->serf_wan_port > 0 && config_may_gossip(c);
 }
 
 /* --- all of it ---------------------------------------------------------------------------------
@@ -254,6 +263,10 @@ static void finish_warnings(struct config *c)
                     "of them than one server less",
                     (unsigned long long)c->bootstrap_expect);
     }
+    if (!c->server && c->join_wan.start.count + c->join_wan.retry.count > 0) {
+        config_warn(c, "retry_join_wan and start_join_wan are not used: only servers are in the "
+                       "WAN pool");
+    }
     if (c->server && !c->dev && !config_gossips(c)) {
         config_warn(c, "gossip is off, so no other agent can join: set encrypt (`keygen` makes a "
                        "key), or herald.gossip_allow_clear on a network you trust");
@@ -264,10 +277,16 @@ enum err config_finish_cluster(struct config *c, struct reason *why)
 {
     enum err e = finish_addresses(c, why);
     if (e == OK) {
-        e = finish_joins("start_join", &c->start_join, why);
+        e = finish_joins("start_join", &c->join.start, why);
     }
     if (e == OK) {
-        e = finish_joins("retry_join", &c->retry_join, why);
+        e = finish_joins("retry_join", &c->join.retry, why);
+    }
+    if (e == OK) {
+        e = finish_joins("start_join_wan", &c->join_wan.start, why);
+    }
+    if (e == OK) {
+        e = finish_joins("retry_join_wan", &c->join_wan.retry, why);
     }
     if (e == OK) {
         e = finish_key(c, why);
@@ -280,7 +299,7 @@ enum err config_finish_cluster(struct config *c, struct reason *why)
 
 enum err config_check_cluster(const struct config *c, struct reason *why)
 {
-    size_t joins = c->start_join.count + c->retry_join.count;
+    size_t joins = c->join.start.count + c->join.retry.count;
     bool alone = c->dev || c->bootstrap || c->bootstrap_expect == 1;
     if (!c->server && c->serf_lan_port < 0) {
         reason_set(why, "ports.serf_lan is off: a client agent finds its servers by gossip");
@@ -296,7 +315,16 @@ enum err config_check_cluster(const struct config *c, struct reason *why)
                               "the network can be trusted. One server alone: bootstrap_expect = 1");
         return ERR_INVALID;
     }
-    if (config_gossips(c) && c->advertise_problem != NULL) {
+    if (c->server && !config_gossips_wan(c) &&
+        c->join_wan.start.count + c->join_wan.retry.count > 0) {
+        reason_set(why, c->serf_wan_port > 0
+                            ? "encrypt is not set: servers of several datacenters need a gossip "
+                              "key, the same on all (`keygen` makes one)"
+                            : "retry_join_wan, start_join_wan: this server has no WAN pool: set "
+                              "ports.serf_wan (8302 is usual)");
+        return ERR_INVALID;
+    }
+    if ((config_gossips(c) || config_gossips_wan(c)) && c->advertise_problem != NULL) {
         reason_set(why, "%s", c->advertise_problem);
         return ERR_INVALID;
     }

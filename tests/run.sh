@@ -116,7 +116,7 @@ kind_contract() {
     need_build build-asan herald || return
     scripts 'tests/process/agent.py tests/process/client.py tests/process/cloud.py
         tests/process/kv_contract.py tests/process/catalog.py tests/process/reconcile.py
-        tests/process/snapshot.py tests/process/start.py
+        tests/process/snapshot.py tests/process/start.py tests/process/wan.py
         tests/process/acl.py tests/process/wakeup_matrix.py tests/process/dns.py tests/process/client_dns.py
         tests/process/sessions.py
         tests/cluster/doors.py' build-asan 300

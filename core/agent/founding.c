@@ -24,8 +24,8 @@ static size_t founders_gather(const struct members *m, struct store_founder *ret
     size_t count = 0;
     (void)snprintf(expected, sizeof expected, "%llu",
                    (unsigned long long)m->options.config->bootstrap_expect);
-    for (size_t i = 0; i < gossip_count(m->gossip); i++) {
-        const struct gossip_member *g = gossip_at(m->gossip, i);
+    for (size_t i = 0; i < gossip_count(m->lan.gossip); i++) {
+        const struct gossip_member *g = gossip_at(m->lan.gossip, i);
         if (!member_is_server(m, g) || g->status != GOSSIP_ALIVE) {
             continue;
         }
@@ -60,7 +60,7 @@ static bool founding_is_over(struct members *m)
 void founding_look(struct members *m)
 {
     struct store_founder founders[STORE_SERVERS_MAX];
-    if (!m->founding || m->gossip == NULL) {
+    if (!m->founding || m->lan.gossip == NULL) {
         return;
     }
     if (founding_is_over(m)) {

@@ -19,8 +19,9 @@
 struct join_job {
     struct list link;
     struct mail mail;
-    struct members *members;
-    bool away; /* the resolver's thread has it */
+    struct pool *pool;
+    struct members *members; /* the pool's */
+    bool away;               /* the resolver's thread has it */
     struct join_address names[CONFIG_TEXTS_MAX];
     size_t name_count;
     struct cloud_query *clouds; /* what a cloud is asked for; NULL: nothing */
@@ -39,10 +40,11 @@ struct join_job {
 static void job_add(struct join_job *job, const char *ip, uint16_t port)
 {
     const struct config *c = job->members->options.config;
+    const struct pool *pool = job->pool;
     if (port == 0) {
-        port = (uint16_t)(c->serf_lan_port > 0 ? c->serf_lan_port : SERF_LAN_PORT);
+        port = pool->port > 0 ? pool->port : pool->port_usual;
     }
-    if (port == c->serf_lan_port && strcmp(ip, c->advertise_addr) == 0) {
+    if (port == pool->port && strcmp(ip, c->advertise_addr) == 0) {
         job->own++;
         return;
     }
@@ -140,14 +142,20 @@ static void job_start(struct join_job *job)
     mailbox_post(loop_mailbox(m->resolver), &job->mail);
 }
 
+static const char *pool_name(const struct pool *pool)
+{
+    return pool->suffix[0] == '\0' ? "lan" : "wan";
+}
+
 /* --- joining ------------------------------------------------------------------------------------
  */
 
-static struct join_job *job_new(struct members *m)
+static struct join_job *job_new(struct pool *pool)
 {
     struct join_job *job = mem_zalloc(1, sizeof *job);
-    job->members = m;
-    list_append(&m->jobs, &job->link);
+    job->pool = pool;
+    job->members = pool->members;
+    list_append(&pool->members->jobs, &job->link);
     return job;
 }
 
@@ -174,29 +182,34 @@ static void order_joined(struct join_job *job, size_t joined, const char *why)
 static void own_joined(struct join_job *job, size_t joined, const char *why)
 {
     struct members *m = job->members;
-    const struct config *c = m->options.config;
+    struct pool *pool = job->pool;
+    const struct config_join *said = pool->said;
+    struct reason sentence;
     /* A cloud that knows nobody else yet is asked again. */
     if (joined > 0 || (job->cloud_count == 0 && job->own == job->name_count)) {
-        log_line(LOG_MEMBERS_JOINED, "agents=%zu", joined);
+        log_line(LOG_MEMBERS_JOINED, "agents=%zu pool=%s", joined, pool_name(pool));
         return;
     }
     if (job->start) {
-        struct reason said;
-        reason_set(&said, "start_join: none of the agents could be joined: %s", why);
-        m->options.failed(m->options.ctx, said.text);
+        reason_set(&sentence, "start_join%s: none of the agents could be joined: %s", pool->suffix,
+                   why);
+        m->options.failed(m->options.ctx, sentence.text);
         return;
     }
-    m->tries++;
-    log_line(LOG_MEMBERS_JOIN_FAILED, "try=%llu why=\"%s\"", (unsigned long long)m->tries, why);
-    if (c->retry_max > 0 && m->tries >= c->retry_max) {
-        m->options.failed(m->options.ctx, "retry_join: retry_max tries were made, none succeeded");
+    pool->tries++;
+    log_line(LOG_MEMBERS_JOIN_FAILED, "try=%llu pool=%s why=\"%s\"",
+             (unsigned long long)pool->tries, pool_name(pool), why);
+    if (said->max > 0 && pool->tries >= said->max) {
+        reason_set(&sentence, "retry_join%s: retry_max%s tries were made, none succeeded",
+                   pool->suffix, pool->suffix);
+        m->options.failed(m->options.ctx, sentence.text);
         return;
     }
     /* Servers that start together meet soon; whoever is away for long is asked rarely. */
-    unsigned doublings = m->tries < JOIN_DOUBLINGS ? (unsigned)m->tries - 1 : JOIN_DOUBLINGS;
+    unsigned doublings = pool->tries < JOIN_DOUBLINGS ? (unsigned)pool->tries - 1 : JOIN_DOUBLINGS;
     uint64_t wait_ms = (uint64_t)JOIN_RETRY_MIN_MS << doublings;
-    env_timer_start(members_env(m), &m->retry,
-                    wait_ms < c->retry_interval_ms ? wait_ms : c->retry_interval_ms);
+    env_timer_start(members_env(m), &pool->retry,
+                    wait_ms < said->interval_ms ? wait_ms : said->interval_ms);
 }
 
 static void job_joined(void *ctx, size_t joined, const char *why)
@@ -214,10 +227,10 @@ static void job_joined(void *ctx, size_t joined, const char *why)
 static void job_resolved(struct mail *mail)
 {
     struct join_job *job = LIST_OWNER(mail, struct join_job, mail);
-    struct members *m = job->members;
+    struct gossip *gossip = job->pool->gossip;
     const char *addresses[JOIN_ADDRESSES_MAX];
     job->away = false;
-    if (m->gossip == NULL) {
+    if (gossip == NULL) {
         return; /* closing: join_close() frees it */
     }
     for (size_t i = 0; i < job->address_count; i++) {
@@ -226,11 +239,11 @@ static void job_resolved(struct mail *mail)
     if (job->address_count == 0) {
         job_joined(job, 0, job->why.text);
     } else {
-        gossip_join(m->gossip, addresses, job->address_count, job_joined, job);
+        gossip_join(gossip, addresses, job->address_count, job_joined, job);
     }
 }
 
-void join_order(struct members *m, struct members_order *o)
+void join_order(struct pool *pool, struct members_order *o)
 {
     struct join_address address;
     if (join_address_parse(o->text, &address, &o->why) != OK) {
@@ -239,15 +252,15 @@ void join_order(struct members *m, struct members_order *o)
         members_answer(o, ERR_INVALID);
         return;
     }
-    struct join_job *job = job_new(m);
+    struct join_job *job = job_new(pool);
     job->order = o;
     job->names[job->name_count++] = address;
     job_start(job);
 }
 
-static void join_configured(struct members *m, const struct config_texts *texts, bool start)
+static void join_configured(struct pool *pool, const struct config_texts *texts, bool start)
 {
-    struct join_job *job = job_new(m);
+    struct join_job *job = job_new(pool);
     job->start = start;
     job->clouds = mem_zalloc(texts->count, sizeof *job->clouds);
     for (size_t i = 0; i < texts->count; i++) {
@@ -265,28 +278,48 @@ static void join_configured(struct members *m, const struct config_texts *texts,
 
 static void join_on_retry(struct timer *t)
 {
-    struct members *m = LIST_OWNER(t, struct members, retry);
-    const struct config *c = m->options.config;
-    if (m->tries == 0 && c->start_join.count > 0) {
-        join_configured(m, &c->start_join, true);
+    struct pool *pool = LIST_OWNER(t, struct pool, retry);
+    const struct config_join *said = pool->said;
+    if (pool->tries == 0 && said->start.count > 0) {
+        join_configured(pool, &said->start, true);
     }
-    if (c->retry_join.count > 0) {
-        join_configured(m, &c->retry_join, false);
+    if (said->retry.count > 0) {
+        join_configured(pool, &said->retry, false);
     }
 }
 
 void join_open(struct members *m)
 {
-    env_timer_init(members_env(m), &m->retry, join_on_retry);
+    const struct config *c = m->options.config;
+    m->lan = (struct pool){
+        .members = m,
+        .suffix = "",
+        .said = &c->join,
+        .port = (uint16_t)(c->serf_lan_port > 0 ? c->serf_lan_port : 0),
+        .port_usual = SERF_LAN_PORT,
+    };
+    m->wan = (struct pool){
+        .members = m,
+        .suffix = "_wan",
+        .said = &c->join_wan,
+        .port = (uint16_t)(c->serf_wan_port > 0 ? c->serf_wan_port : 0),
+        .port_usual = SERF_WAN_PORT,
+    };
+    env_timer_init(members_env(m), &m->lan.retry, join_on_retry);
+    env_timer_init(members_env(m), &m->wan.retry, join_on_retry);
     /* In the loop's first turn: by then there is gossip. */
-    if (config_gossips(m->options.config)) {
-        env_timer_start(members_env(m), &m->retry, 0);
+    if (config_gossips(c)) {
+        env_timer_start(members_env(m), &m->lan.retry, 0);
+    }
+    if (config_gossips_wan(c)) {
+        env_timer_start(members_env(m), &m->wan.retry, 0);
     }
 }
 
 void join_close(struct members *m)
 {
-    timer_stop(&m->retry);
+    timer_stop(&m->lan.retry);
+    timer_stop(&m->wan.retry);
     atomic_store(&m->stopping, true);
     if (m->resolver != NULL) {
         loop_stop(m->resolver);

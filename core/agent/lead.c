@@ -95,8 +95,8 @@ static const struct gossip_member *lead_member(const struct lead *l, uint64_t id
 {
     const struct members *m = l->members;
     const struct gossip_member *found = NULL;
-    for (size_t i = 0; i < gossip_count(m->gossip); i++) {
-        const struct gossip_member *g = gossip_at(m->gossip, i);
+    for (size_t i = 0; i < gossip_count(m->lan.gossip); i++) {
+        const struct gossip_member *g = gossip_at(m->lan.gossip, i);
         if (member_is_server(m, g) && store_server_id(gossip_tag(g, "id")) == id &&
             /* A server may come back under another name. */
             (found == NULL || g->status == GOSSIP_ALIVE)) {
@@ -197,8 +197,8 @@ static bool
 lead_plan_add(const struct lead *l, const struct store_servers *servers, struct store_order *o)
 {
     const struct members *m = l->members;
-    for (size_t i = 0; i < gossip_count(m->gossip); i++) {
-        const struct gossip_member *g = gossip_at(m->gossip, i);
+    for (size_t i = 0; i < gossip_count(m->lan.gossip); i++) {
+        const struct gossip_member *g = gossip_at(m->lan.gossip, i);
         if (!member_is_server(m, g) || g->status != GOSSIP_ALIVE) {
             continue;
         }
@@ -323,7 +323,7 @@ static void lead_on_done(struct store_order *o)
     }
     struct store_facts facts;
     store_facts_get(l->members->options.store, &facts);
-    if (!facts.leader || l->members->gossip == NULL) {
+    if (!facts.leader || l->members->lan.gossip == NULL) {
         lead_rest(l, LEAD_TICK_MS);
     } else if (o->change == STORE_LIST) {
         struct store_servers servers = o->servers;
@@ -343,7 +343,7 @@ static void lead_on_tick(struct timer *t)
     struct members *m = l->members;
     struct store_facts facts;
     store_facts_get(m->options.store, &facts);
-    if (!facts.leader || m->gossip == NULL || m->leave != LEAVE_STAYING) {
+    if (!facts.leader || m->lan.gossip == NULL || m->leave != LEAVE_STAYING) {
         l->settled_ms = 0;
         memset(l->watches, 0, sizeof l->watches);
         lead_rest(l, LEAD_TICK_MS);

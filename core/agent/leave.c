@@ -40,14 +40,25 @@ static void leave_drain(void *ctx)
     env_timer_start(members_env(m), &m->leave_timer, drain_ms);
 }
 
+/* The WAN pool second: who is away from the LAN is not invited to it again (wan_look()). */
+static void leave_wan(void *ctx)
+{
+    struct members *m = ctx;
+    if (m->wan.gossip == NULL) {
+        leave_drain(m);
+    } else {
+        gossip_leave(m->wan.gossip, leave_drain, m);
+    }
+}
+
 void leave_part(struct members *m)
 {
     timer_stop(&m->leave_timer);
     leave_move(m, LEAVE_PARTING);
-    if (m->gossip == NULL) {
-        leave_drain(m);
+    if (m->lan.gossip == NULL) {
+        leave_wan(m);
     } else {
-        gossip_leave(m->gossip, leave_drain, m);
+        gossip_leave(m->lan.gossip, leave_wan, m);
     }
 }
 
@@ -118,7 +129,9 @@ void members_leave(struct members *m, void (*done)(void *ctx), void *ctx)
         return;
     }
     log_line(LOG_MEMBERS_LEAVING, "%s", "");
-    timer_stop(&m->retry);
+    timer_stop(&m->lan.retry);
+    timer_stop(&m->wan.retry);
+    timer_stop(&m->flood);
     m->role->leave(m);
 }
 

@@ -1,5 +1,6 @@
 #include "core/agent/members_priv.h"
 
+#include "core/agent/wan.h"
 #include "core/base/check.h"
 #include "core/base/limit.h"
 #include "core/base/log.h"
@@ -36,7 +37,7 @@ void members_untag(struct members *m, const char *name)
         return;
     }
     m->tag_count = kept;
-    if (m->gossip != NULL && gossip_set_tags(m->gossip, m->tags, m->tag_count) != OK) {
+    if (m->lan.gossip != NULL && gossip_set_tags(m->lan.gossip, m->tags, m->tag_count) != OK) {
         log_line(LOG_MEMBERS_TAGS, "count=%zu", m->tag_count);
     }
 }
@@ -97,7 +98,7 @@ static void members_on_changed(void *ctx, const struct gossip_member *g)
     struct members *m = ctx;
     m->role->changed(m, g);
     /* Not before gossip_open() has returned. */
-    if (m->gossip != NULL) {
+    if (m->lan.gossip != NULL) {
         m->role->look(m);
         if (m->options.changed != NULL) {
             m->options.changed(m->options.ctx);
@@ -132,20 +133,25 @@ void members_answer(struct members_order *o, enum err status)
 
 static void order_list(struct members *m, struct members_order *o)
 {
-    o->count = m->gossip == NULL ? 1 : gossip_count(m->gossip);
+    if (o->wan) {
+        wan_list(m, o);
+        members_answer(o, OK);
+        return;
+    }
+    o->count = m->lan.gossip == NULL ? 1 : gossip_count(m->lan.gossip);
     o->members = mem_zalloc(o->count, sizeof *o->members);
-    if (m->gossip == NULL) {
+    if (m->lan.gossip == NULL) {
         members_self(m, &o->members[0]);
     }
-    for (size_t i = 0; m->gossip != NULL && i < o->count; i++) {
-        o->members[i] = *gossip_at(m->gossip, i);
+    for (size_t i = 0; m->lan.gossip != NULL && i < o->count; i++) {
+        o->members[i] = *gossip_at(m->lan.gossip, i);
     }
     members_answer(o, OK);
 }
 
-static void order_force_leave(struct members *m, struct members_order *o)
+static void order_force_leave(struct pool *pool, struct members_order *o)
 {
-    enum err e = gossip_force_leave(m->gossip, o->text, o->prune);
+    enum err e = gossip_force_leave(pool->gossip, o->text, o->prune);
     if (e == ERR_NOT_FOUND) {
         reason_set(&o->why, "agent: No node found with name '%s'", o->text);
     } else if (e != OK) {
@@ -154,30 +160,51 @@ static void order_force_leave(struct members *m, struct members_order *o)
     members_answer(o, e);
 }
 
-static void order_key_done(void *ctx, const struct gossip_key_result *result)
+/* OK, or what `o` is answered with. */
+static enum err order_key_judge(struct members_order *o, const struct gossip_key_result *result)
 {
-    struct members_order *o = ctx;
-    o->keys = *result;
     if (result->failed > 0 || result->error[0] != '\0') {
         reason_set(&o->why, "%u/%u nodes reported failure: %s", result->failed, result->members,
                    result->error);
-        members_answer(o, ERR_CONFLICT);
-    } else if (result->answered < result->members) {
-        reason_set(&o->why, "%u/%u nodes reported success", result->answered, result->members);
-        members_answer(o, ERR_TIMEOUT);
-    } else {
-        members_answer(o, OK);
+        return ERR_CONFLICT;
     }
+    if (result->answered < result->members) {
+        reason_set(&o->why, "%u/%u nodes reported success", result->answered, result->members);
+        return ERR_TIMEOUT;
+    }
+    return OK;
+}
+
+static void order_key_wan_done(void *ctx, const struct gossip_key_result *result)
+{
+    struct members_order *o = ctx;
+    o->wan_keys = *result;
+    members_answer(o, order_key_judge(o, result));
+}
+
+/* Then the same in the WAN pool: its members have the same key, each in a ring of its own. */
+static void order_key_done(void *ctx, const struct gossip_key_result *result)
+{
+    struct members_order *o = ctx;
+    struct gossip *wan = o->owner->wan.gossip;
+    enum err e = order_key_judge(o, result);
+    o->keys = *result;
+    if (e != OK || wan == NULL || !gossip_encrypted(wan)) {
+        members_answer(o, e);
+        return;
+    }
+    gossip_key(wan, o->key_order, o->key_order == GOSSIP_KEY_LIST ? NULL : o->text,
+               order_key_wan_done, o);
 }
 
 static void order_key(struct members *m, struct members_order *o)
 {
-    if (!gossip_encrypted(m->gossip)) {
+    if (!gossip_encrypted(m->lan.gossip)) {
         reason_set(&o->why, "Keyring is empty (encryption not enabled)");
         members_answer(o, ERR_DENIED);
         return;
     }
-    gossip_key(m->gossip, o->key_order, o->key_order == GOSSIP_KEY_LIST ? NULL : o->text,
+    gossip_key(m->lan.gossip, o->key_order, o->key_order == GOSSIP_KEY_LIST ? NULL : o->text,
                order_key_done, o);
 }
 
@@ -202,20 +229,22 @@ static void members_on_order(struct mail *mail)
         members_leave(m, order_left, o);
         return;
     }
-    if (m->gossip == NULL) {
-        reason_set(&o->why, o->verb == MEMBERS_KEY
-                                ? "Keyring is empty (encryption not enabled)"
-                                : "this agent does not gossip: it was started without encrypt "
-                                  "and without herald.gossip_allow_clear");
+    struct pool *pool = o->wan ? &m->wan : &m->lan;
+    if (pool->gossip == NULL) {
+        reason_set(&o->why, "%s",
+                   o->verb == MEMBERS_KEY ? "Keyring is empty (encryption not enabled)"
+                   : o->wan               ? wan_missing(m)
+                                          : "this agent does not gossip: it was started without "
+                                            "encrypt and without herald.gossip_allow_clear");
         members_answer(o, ERR_DENIED);
         return;
     }
     switch (o->verb) {
     case MEMBERS_JOIN:
-        join_order(m, o);
+        join_order(pool, o);
         break;
     case MEMBERS_FORCE_LEAVE:
-        order_force_leave(m, o);
+        order_force_leave(pool, o);
         break;
     case MEMBERS_KEY:
         order_key(m, o);
@@ -249,7 +278,7 @@ void members_order_close(struct members_order *o)
 /* --- life ---------------------------------------------------------------------------------------
  */
 
-static char *members_path(const struct config *c, const char *name)
+char *members_path(const struct config *c, const char *name)
 {
     if (c->data_dir == NULL) {
         return NULL;
@@ -288,11 +317,11 @@ static enum err members_open_gossip(struct members *m, struct reason *why)
         .changed = members_on_changed,
         .reaped = members_on_reaped,
     };
-    enum err e = gossip_open(&options, &m->gossip, why);
+    enum err e = gossip_open(&options, &m->lan.gossip, why);
     if (e == ERR_IN_USE && c->dev) {
         /* Several of them on one machine are no mistake. */
         options.bind_port = 0;
-        e = gossip_open(&options, &m->gossip, why);
+        e = gossip_open(&options, &m->lan.gossip, why);
     }
     free(keyring);
     free(known);
@@ -312,7 +341,11 @@ enum err members_open(const struct members_options *options,
     m->role->open(m);
     leave_open(m);
     join_open(m);
+    wan_init(m);
     enum err e = config_gossips(options->config) ? members_open_gossip(m, why) : OK;
+    if (e == OK && config_gossips_wan(options->config)) {
+        e = wan_open(m, why);
+    }
     if (e != OK) {
         members_stop(m);
         members_close(m);
@@ -331,8 +364,9 @@ void members_stop(struct members *m)
     m->closing = true;
     m->role->end(m);
     timer_stop(&m->leave_timer);
-    gossip_close(m->gossip);
-    m->gossip = NULL;
+    gossip_close(m->lan.gossip);
+    m->lan.gossip = NULL;
+    wan_close(m);
     join_close(m);
 }
 
@@ -352,16 +386,16 @@ void members_close(struct members *m)
 
 struct gossip *members_gossip(const struct members *m)
 {
-    return m->gossip;
+    return m->lan.gossip;
 }
 
 bool members_hint(const struct members *m, char ret_address[MEMBERS_HINT_LEN])
 {
-    size_t count = m->gossip == NULL ? 0 : gossip_count(m->gossip);
+    size_t count = m->lan.gossip == NULL ? 0 : gossip_count(m->lan.gossip);
     /* Not the same one for all who leave at one time. */
     size_t first = env_random_below(members_env(m), count);
     for (size_t i = 0; i < count; i++) {
-        const struct gossip_member *g = gossip_at(m->gossip, (first + i) % count);
+        const struct gossip_member *g = gossip_at(m->lan.gossip, (first + i) % count);
         const char *http = gossip_tag(g, "http");
         if (!g->self && g->status == GOSSIP_ALIVE && member_is_server(m, g) && http != NULL) {
             (void)snprintf(ret_address, MEMBERS_HINT_LEN, "%s", http);

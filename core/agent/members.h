@@ -6,6 +6,10 @@
  *          members_close().
  * Owner    an order's memory is the caller's until `done`; what `done` finds in `members` goes with
  *          members_order_close().
+ *
+ * A server may be in two pools: its datacenter's, and with ports.serf_wan that of the servers of
+ * all datacenters (wan.h). `wan` of an order says which is meant.
+ *
  * Errors   as said at each function and order.
  * Threads  members_order() from any loop, members_leaderless() from any thread; all else the main
  *          loop's.
@@ -73,19 +77,21 @@ enum members_verb {
 
 struct members_order {
     /* On the loop it came from. OK; or a sentence in `why`: ERR_INVALID, ERR_NOT_FOUND (no such
-     * node), ERR_IO (joined nobody), ERR_DENIED (no gossip, or no keys). */
+     * node), ERR_IO (joined nobody), ERR_DENIED (no gossip, no such pool, or no keys). */
     void (*done)(struct members_order *o);
     void *ctx; /* the caller's */
     enum members_verb verb;
     char text[JOIN_HOST_LEN + 16];
     bool prune;
+    bool wan; /* LIST, JOIN, FORCE_LEAVE: of the WAN pool; KEY is of both */
     enum gossip_key_order key_order;
     /* read-only, in `done` */
     enum err status;
     struct reason why;
     struct gossip_member *members; /* LIST: copies, by name */
     size_t count;
-    struct gossip_key_result keys; /* KEY */
+    struct gossip_key_result keys;     /* KEY */
+    struct gossip_key_result wan_keys; /* KEY: of the WAN pool; no members: there is none */
     /* private */
     struct mail mail;
     struct members *owner;

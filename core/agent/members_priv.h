@@ -1,7 +1,7 @@
 /* What the files of core/agent share: members.c has the gossip and the orders,
  * members_server.c and members_client.c what a server and a client do besides, join.c names and
  * joins, founding.c founds the cluster, lead.c is the leader's care for it, leave.c says
- * good-bye, quorum.c says when nobody leads.
+ * good-bye, quorum.c says when nobody leads, wan.c is the pool of all datacenters' servers.
  *
  * Threads  the main loop's; join.c resolves names on a thread of its own.
  */
@@ -35,6 +35,18 @@ struct leave_waiter {
     void *ctx;
 };
 
+/* A gossip to take part in: the datacenter's own (LAN), or that of all servers (WAN). */
+struct pool {
+    struct members *members;
+    const char *suffix;             /* of its keys in the configuration: "" or "_wan" */
+    const struct config_join *said; /* whom to join */
+    uint16_t port;                  /* configured; 0: any */
+    uint16_t port_usual;            /* of the others, where nothing else is said */
+    struct gossip *gossip;          /* NULL: none */
+    struct timer retry;
+    uint64_t tries;
+};
+
 /* What an agent is among the others beyond gossip: members_server.c or members_client.c. */
 struct members_role {
     void (*tag)(struct members *m);  /* its own tags */
@@ -54,7 +66,10 @@ extern const struct members_role MEMBERS_CLIENT;
 struct members {
     struct members_options options;
     const struct members_role *role;
-    struct gossip *gossip; /* NULL: none */
+    struct pool lan;
+    struct pool wan;
+    struct timer flood; /* servers of the LAN that are missing in the WAN pool are asked */
+    bool flooding;      /* that is under way */
     struct gossip_tag tags[GOSSIP_TAGS_MAX];
     size_t tag_count;
     char rpc_address[STORE_ADDRESS_MAX];
@@ -62,9 +77,7 @@ struct members {
     /* joining */
     struct loop *resolver; /* NULL until a name is to be resolved */
     struct list jobs;      /* struct join_job.link */
-    struct timer retry;
-    uint64_t tries;
-    atomic_bool stopping; /* the resolver's thread is to come to an end */
+    atomic_bool stopping;  /* the resolver's thread is to come to an end */
     /* founding */
     struct timer found;
     bool founding; /* this server waits for its cluster, and says so by a tag */
@@ -100,13 +113,15 @@ void members_tag(struct members *m, const char *name, const char *format, ...)
 /* Without this one; the others hear of it. */
 void members_untag(struct members *m, const char *name);
 void members_answer(struct members_order *o, enum err status);
+/* <data_dir>/<name>, the caller's to free; NULL: nothing is kept. */
+char *members_path(const struct config *c, const char *name);
 /* This agent as a member, when it does not gossip. */
 void members_self(const struct members *m, struct gossip_member *ret_member);
 
 /* join.c */
 void join_open(struct members *m);
 void join_close(struct members *m);
-void join_order(struct members *m, struct members_order *o);
+void join_order(struct pool *pool, struct members_order *o);
 
 /* founding.c */
 void founding_open(struct members *m);

@@ -1,6 +1,7 @@
 /* A server among the others: what gossip tells of other servers is the store's, and it looks after
  * the cluster. */
 #include "core/agent/members_priv.h"
+#include "core/agent/wan.h"
 #include "core/base/log.h"
 
 #include <stdio.h>
@@ -34,6 +35,9 @@ static void server_tag(struct members *m)
     members_tag(m, "port", "%s", colon == NULL ? "" : colon + 1);
     members_tag(m, "raft_vsn", "3");
     members_tag_http(m);
+    if (config_gossips_wan(c)) {
+        members_tag(m, "wan_join_port", "%lld", (long long)c->serf_wan_port);
+    }
     if (c->bootstrap || c->bootstrap_expect == 1) {
         members_tag(m, "bootstrap", "1");
     }
@@ -76,6 +80,7 @@ static void server_look(struct members *m)
     founding_look(m);
     lead_look(m->lead);
     reconcile_look(m->reconcile);
+    wan_look(m);
 }
 
 static void server_end(struct members *m)

@@ -11,8 +11,8 @@
 
 static bool quorum_reachable(const struct members *m, const struct store_server *server)
 {
-    for (size_t i = 0; !server->self && i < gossip_count(m->gossip); i++) {
-        const struct gossip_member *g = gossip_at(m->gossip, i);
+    for (size_t i = 0; !server->self && i < gossip_count(m->lan.gossip); i++) {
+        const struct gossip_member *g = gossip_at(m->lan.gossip, i);
         if (member_is_server(m, g) && g->status == GOSSIP_ALIVE &&
             store_server_id(gossip_tag(g, "id")) == server->id) {
             return true;
@@ -59,7 +59,7 @@ static void quorum_on_servers(struct store_order *o)
 {
     struct members *m = o->ctx;
     m->counting = false;
-    if (!m->closing && m->gossip != NULL && o->status == OK) {
+    if (!m->closing && m->lan.gossip != NULL && o->status == OK) {
         quorum_say(m, &o->servers);
     }
     quorum_rest(m);
@@ -81,7 +81,7 @@ static void quorum_on_timer(struct timer *t)
     m->leaderless_ms = m->leaderless_ms == 0 ? now_ms : m->leaderless_ms;
     bool due = m->said_ms == 0 ? now_ms - m->leaderless_ms >= QUORUM_PATIENCE_MS
                                : now_ms - m->said_ms >= QUORUM_AGAIN_MS;
-    if (!due || m->gossip == NULL) {
+    if (!due || m->lan.gossip == NULL) {
         quorum_rest(m);
         return;
     }

@@ -46,12 +46,12 @@ static void reconcile_rest(struct reconcile *r, uint64_t delay_ms)
 static bool reconcile_next_member(const struct reconcile *r, struct gossip_member *ret_member)
 {
     const struct members *m = r->members;
-    if (m->gossip == NULL) {
+    if (m->lan.gossip == NULL) {
         members_self(m, ret_member);
         return r->at[0] == '\0';
     }
-    for (size_t i = 0; i < gossip_count(m->gossip); i++) {
-        const struct gossip_member *g = gossip_at(m->gossip, i);
+    for (size_t i = 0; i < gossip_count(m->lan.gossip); i++) {
+        const struct gossip_member *g = gossip_at(m->lan.gossip, i);
         if (strcmp(g->name, r->at) > 0) {
             *ret_member = *g;
             return true;
@@ -71,11 +71,11 @@ static bool reconcile_is_member(void *ctx, struct bytes name)
 {
     const struct reconcile *r = ctx;
     const struct members *m = r->members;
-    if (m->gossip == NULL) {
+    if (m->lan.gossip == NULL) {
         return bytes_equal_nocase(name, bytes_of(m->options.config->node_name));
     }
-    for (size_t i = 0; i < gossip_count(m->gossip); i++) {
-        if (bytes_equal_nocase(name, bytes_of(gossip_at(m->gossip, i)->name))) {
+    for (size_t i = 0; i < gossip_count(m->lan.gossip); i++) {
+        if (bytes_equal_nocase(name, bytes_of(gossip_at(m->lan.gossip, i)->name))) {
             return true;
         }
     }

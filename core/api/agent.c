@@ -134,14 +134,15 @@ static void agent_self(struct request *r, const struct world *w)
     struct api *api = api_of(r);
     const struct config *c = api->config;
     json_t *self = json_pack(
-        "{s:{s:s, s:s, s:s, s:s, s:b, s:s}, s:{s:s, s:s, s:b, s:I, s:i, s:i, s:i, s:I, s:I}}",
+        "{s:{s:s, s:s, s:s, s:s, s:b, s:s}, s:{s:s, s:s, s:b, s:I, s:i, s:i, s:i, s:i, s:I, s:I}}",
         "Config", "Datacenter", c->datacenter, "NodeName", c->node_name, "NodeID",
         host_node_id(api->host), "Revision", "", "Server", (int)c->server, "Version",
         CONSUL_API_VERSION, "DebugConfig", "BindAddr", c->bind_addr, "AdvertiseAddrLAN",
         c->advertise_addr, "Bootstrap", c->bootstrap, "BootstrapExpect",
-        (json_int_t)c->bootstrap_expect, "SerfPortLAN", (int)c->serf_lan_port, "ServerPort",
-        (int)c->server_port, "KVMaxValueSize", (int)c->kv_max_value_size, "DefaultQueryTimeMs",
-        (json_int_t)c->default_query_time_ms, "MaxQueryTimeMs", (json_int_t)c->max_query_time_ms);
+        (json_int_t)c->bootstrap_expect, "SerfPortLAN", (int)c->serf_lan_port, "SerfPortWAN",
+        (int)c->serf_wan_port, "ServerPort", (int)c->server_port, "KVMaxValueSize",
+        (int)c->kv_max_value_size, "DefaultQueryTimeMs", (json_int_t)c->default_query_time_ms,
+        "MaxQueryTimeMs", (json_int_t)c->max_query_time_ms);
     char ttl_min[DURATION_TEXT_LEN];
     duration_text(c->session_ttl_min_ms, ttl_min);
     (void)json_object_set_new(json_object_get(self, "DebugConfig"), "SessionTTLMin",

@@ -9,31 +9,23 @@
 #include <stdio.h>
 #include <string.h>
 
+/* The pool of the servers of all datacenters is meant. */
+static bool members_wan(struct request *r)
+{
+    struct bytes value;
+    return request_arg(r, "wan", &value) && bytes_equal(value, BYTES("1"));
+}
+
 /* --- members ------------------------------------------------------------------------------------
  */
 
-/* With `?wan` the servers alone, by the names that a pool of several datacenters would give them.
- */
 static void members_answer_list(struct request *r, const struct members_order *o)
 {
-    struct bytes value;
-    bool wan = request_arg(r, "wan", &value) && bytes_equal(value, BYTES("1"));
     json_t *list = json_array();
     for (size_t i = 0; i < o->count; i++) {
         const struct gossip_member *m = &o->members[i];
-        const char *role = gossip_tag(m, "role");
-        if (!rights_see(ACL_NODE, bytes_of(m->name))) {
-            continue;
-        }
-        json_t *row = member_json(m);
-        if (wan) {
-            (void)json_object_set_new(
-                row, "Name", json_sprintf("%s.%s", m->name, api_of(r)->config->datacenter));
-        }
-        if (wan && (role == NULL || strcmp(role, "consul") != 0)) {
-            json_decref(row);
-        } else {
-            (void)json_array_append_new(list, row);
+        if (rights_see(ACL_NODE, bytes_of(m->name))) {
+            (void)json_array_append_new(list, member_json(m));
         }
     }
     api_reply_value(r, 200, list);
@@ -41,7 +33,7 @@ static void members_answer_list(struct request *r, const struct members_order *o
 
 void api_agent_members(struct request *r)
 {
-    const struct members_order o = {.verb = MEMBERS_LIST};
+    const struct members_order o = {.verb = MEMBERS_LIST, .wan = members_wan(r)};
     api_members_order(r, &o, members_answer_list);
 }
 
@@ -58,18 +50,15 @@ static bool members_text(struct request *r, struct members_order *o, struct byte
 
 void api_agent_join(struct request *r)
 {
-    struct members_order o = {.verb = MEMBERS_JOIN};
-    struct bytes value;
-    if (request_arg(r, "wan", &value) && bytes_equal(value, BYTES("1"))) {
-        reply_text(r, 500, "joining another datacenter (?wan) is not available in this build yet");
-    } else if (members_text(r, &o, r->rest)) {
+    struct members_order o = {.verb = MEMBERS_JOIN, .wan = members_wan(r)};
+    if (members_text(r, &o, r->rest)) {
         api_members_order(r, &o, NULL);
     }
 }
 
 void api_agent_force_leave(struct request *r)
 {
-    struct members_order o = {.verb = MEMBERS_FORCE_LEAVE};
+    struct members_order o = {.verb = MEMBERS_FORCE_LEAVE, .wan = members_wan(r)};
     struct bytes value;
     o.prune = request_arg(r, "prune", &value);
     if (members_text(r, &o, r->rest)) {
@@ -95,21 +84,30 @@ void api_agent_leave(struct request *r)
 /* --- keys ---------------------------------------------------------------------------------------
  */
 
-static void keyring_answer(struct request *r, const struct members_order *o)
+static json_t *keyring_json(const struct request *r, bool wan, const struct gossip_key_result *ring)
 {
     json_t *keys = json_object();
     json_t *primary = json_object();
-    for (size_t i = 0; i < o->keys.key_count; i++) {
-        const struct gossip_key_count *k = &o->keys.keys[i];
+    for (size_t i = 0; i < ring->key_count; i++) {
+        const struct gossip_key_count *k = &ring->keys[i];
         (void)json_object_set_new(keys, k->key, json_integer(k->members));
         if (k->primary_members > 0) {
             (void)json_object_set_new(primary, k->key, json_integer(k->primary_members));
         }
     }
-    api_reply_value(r, 200,
-                    json_pack("[{s:b, s:s, s:s, s:o, s:o, s:i}]", "WAN", 0, "Datacenter",
-                              api_of(r)->config->datacenter, "Segment", "", "Keys", keys,
-                              "PrimaryKeys", primary, "NumNodes", (int)o->keys.members));
+    return json_pack("{s:b, s:s, s:s, s:o, s:o, s:i}", "WAN", wan, "Datacenter",
+                     api_of(r)->config->datacenter, "Segment", "", "Keys", keys, "PrimaryKeys",
+                     primary, "NumNodes", (int)ring->members);
+}
+
+static void keyring_answer(struct request *r, const struct members_order *o)
+{
+    json_t *pools = json_array();
+    if (o->wan_keys.members > 0) {
+        (void)json_array_append_new(pools, keyring_json(r, true, &o->wan_keys));
+    }
+    (void)json_array_append_new(pools, keyring_json(r, false, &o->keys));
+    api_reply_value(r, 200, pools);
 }
 
 /* The body's Key; false: there is none, which has been answered. */

@@ -3,6 +3,7 @@
 #include "core/config.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static void status_leader(struct request *r, const struct world *w)
 {
@@ -37,7 +38,37 @@ void api_status_peers(struct request *r)
     }
 }
 
+/* The next one by name that a server of the WAN pool is in, but `own`; NULL: no more. */
+static const char *
+datacenter_after(const struct members_order *o, const char *last, const char *own)
+{
+    const char *next = NULL;
+    for (size_t i = 0; i < o->count; i++) {
+        const struct gossip_member *m = &o->members[i];
+        const char *dc = gossip_tag(m, "dc");
+        if (dc != NULL && m->status != GOSSIP_LEFT && strcmp(dc, own) != 0 &&
+            strcmp(dc, last) > 0 && (next == NULL || strcmp(dc, next) < 0)) {
+            next = dc;
+        }
+    }
+    return next;
+}
+
+/* This one, then those of the WAN pool by name. */
+static void datacenters_answer(struct request *r, const struct members_order *o)
+{
+    json_t *list = json_array();
+    const char *own = api_of(r)->config->datacenter;
+    (void)json_array_append_new(list, json_string(own));
+    for (const char *dc = datacenter_after(o, "", own); dc != NULL;
+         dc = datacenter_after(o, dc, own)) {
+        (void)json_array_append_new(list, json_string(dc));
+    }
+    api_reply_value(r, 200, list);
+}
+
 void api_catalog_datacenters(struct request *r)
 {
-    api_reply_value(r, 200, json_pack("[s]", api_of(r)->config->datacenter));
+    const struct members_order o = {.verb = MEMBERS_LIST, .wan = true};
+    api_members_order(r, &o, datacenters_answer);
 }

@@ -149,6 +149,16 @@
 #define GOSSIP_QUIET_MS           10000U
 #define GOSSIP_LABEL_MAX          64U
 
+/* Between datacenters: what memberlist's WAN profile has otherwise. */
+#define GOSSIP_WAN_PROBE_MS         5000U
+#define GOSSIP_WAN_PROBE_TIMEOUT_MS 3000U
+#define GOSSIP_WAN_SUSPICION_MULT   6U
+#define GOSSIP_WAN_TICK_MS          500U
+#define GOSSIP_WAN_FANOUT           4U
+#define GOSSIP_WAN_DEAD_MS          60000U
+#define GOSSIP_WAN_PUSH_PULL_MS     60000U
+#define GOSSIP_WAN_STREAM_PING_MS   4500U
+
 /* --- gossip and servers, as configured (core/config) ---------------------------------------- */
 
 /* Failed members are tried again for so long (Consul's reconnect_timeout, and its least). */
@@ -156,6 +166,9 @@
 #define RECONNECT_MIN_MS       (8ULL * 3600 * 1000)
 #define JOIN_RETRY_DEFAULT_MS  30000U
 #define SERF_LAN_PORT          8301U
+#define SERF_WAN_PORT          8302U
+/* Servers of this datacenter that are missing in the WAN pool are looked for so often. */
+#define WAN_FLOOD_MS           30000U
 /* Addresses that one try to join asks; names may have several. */
 #define JOIN_ADDRESSES_MAX     64U
 /* Servers that wait for their cluster look again for the others so often. */

@@ -150,6 +150,8 @@ X(METRIC_PEER_DROPPED,
   "messages to servers lost: not connected, queue full, or the connection broke")
 X(METRIC_GOSSIP_MEMBERS, GAUGE, "gossip.members", "members", "members known, in any status")
 X(METRIC_GOSSIP_HEALTH, GAUGE, "gossip.health", "score", "local health score: 0 is healthy, 7 the worst")
+X(METRIC_GOSSIP_WAN_MEMBERS, GAUGE, "gossip.wan_members", "members", "servers known in the WAN pool, in any status")
+X(METRIC_GOSSIP_WAN_HEALTH, GAUGE, "gossip.wan_health", "score", "local health score in the WAN pool")
 X(METRIC_GOSSIP_SENT, COUNTER, "gossip.sent", "bytes", "bytes sent in gossip packets")
 X(METRIC_GOSSIP_RECEIVED, COUNTER, "gossip.received", "bytes", "bytes received in gossip packets")
 X(METRIC_GOSSIP_DROPPED,

@@ -84,7 +84,7 @@ int cli_force_leave(const struct cli *cli, int argc, char **argv)
     struct reason why;
     const struct flag flags[] = {
         {"prune", FLAG_SWITCH, &prune, NULL, "Forgets the node altogether."},
-        {"wan", FLAG_SWITCH, &wan, NULL, "Accepted, not used."},
+        {"wan", FLAG_SWITCH, &wan, NULL, "A server in the WAN pool, by its name NODE.DATACENTER."},
     };
     const struct cli_help help = {
         .usage = "force-leave [options] NODE",
@@ -100,8 +100,8 @@ int cli_force_leave(const struct cli *cli, int argc, char **argv)
     if (rest.argc != 1) {
         return cli_fail("A single node name must be specified to force leave.");
     }
-    if (agent_order(&options, "/v1/agent/force-leave/", rest.argv[0], prune ? "prune=1" : "",
-                    &why) != OK) {
+    const char *query = wan ? (prune ? "prune=1&wan=1" : "wan=1") : prune ? "prune=1" : "";
+    if (agent_order(&options, "/v1/agent/force-leave/", rest.argv[0], query, &why) != OK) {
         return cli_fail("Error force leaving: %s", why.text);
     }
     return 0;
@@ -142,7 +142,11 @@ static void keyring_print(const json_t *pools)
         const char *dc = json_string_value(json_object_get(pool, "Datacenter"));
         json_int_t nodes = json_integer_value(json_object_get(pool, "NumNodes"));
         json_t *keys = json_object_get(pool, "Keys");
-        (void)printf("\n%s (LAN):\n", dc == NULL ? "" : dc);
+        if (json_is_true(json_object_get(pool, "WAN"))) {
+            (void)printf("\nWAN:\n");
+        } else {
+            (void)printf("\n%s (LAN):\n", dc == NULL ? "" : dc);
+        }
         for (void *k = json_object_iter(keys); k != NULL; k = json_object_iter_next(keys, k)) {
             (void)printf("  %s [%lld/%lld]\n", json_object_iter_key(k),
                          (long long)json_integer_value(json_object_iter_value(k)),

@@ -150,14 +150,20 @@ static void on_ping(void *ctx, const struct packet_address *to, const char *name
     buf_init(&request, GOSSIP_NAME_MAX + 1);
     buf_put_char(&request, REQUEST_PING);
     buf_put_str(&request, name);
-    socket_call(g->socket, &p->call, buf_view(&request), GOSSIP_STREAM_PING_MS);
+    socket_call(g->socket, &p->call, buf_view(&request),
+                g->wan ? GOSSIP_WAN_STREAM_PING_MS : GOSSIP_STREAM_PING_MS);
     buf_close(&request);
+}
+
+static void gossip_metric(const struct gossip *g, size_t members)
+{
+    metric_set(g->wan ? METRIC_GOSSIP_WAN_MEMBERS : METRIC_GOSSIP_MEMBERS, members);
 }
 
 static void on_changed(void *ctx, const struct gossip_member *m)
 {
     struct gossip *g = ctx;
-    metric_set(METRIC_GOSSIP_MEMBERS, swim_count(g->swim));
+    gossip_metric(g, swim_count(g->swim));
     log_line(LOG_GOSSIP_MEMBER, "name=%s address=%s port=%u status=%s", m->name, m->address,
              m->port, STATUS_NAMES[m->status]);
     if (!m->self && g->members_path != NULL && !timer_armed(&g->save)) {
@@ -172,7 +178,7 @@ static void on_reaped(void *ctx, const struct gossip_member *m)
 {
     struct gossip *g = ctx;
     log_line(LOG_GOSSIP_REAPED, "name=%s", m->name);
-    metric_set(METRIC_GOSSIP_MEMBERS, swim_count(g->swim) - 1);
+    gossip_metric(g, swim_count(g->swim) - 1);
     if (g->reaped != NULL) {
         g->reaped(g->ctx, m);
     }
@@ -459,6 +465,7 @@ static enum err open_all(struct gossip *g, const struct gossip_options *options,
         .tags = options->tags,
         .tag_count = options->tag_count,
         .reconnect_ms = options->reconnect_ms,
+        .wan = options->wan,
         .ctx = g,
         .ops = &SWIM_OPS,
     };
@@ -488,6 +495,7 @@ gossip_open(const struct gossip_options *options, struct gossip **ret_gossip, st
     g->loop = options->loop;
     g->env = loop_env(options->loop);
     g->ctx = options->ctx;
+    g->wan = options->wan;
     g->changed = options->changed;
     g->reaped = options->reaped;
     g->keyring_path = options->keyring_path == NULL ? NULL : mem_strdup(options->keyring_path);
@@ -506,8 +514,9 @@ gossip_open(const struct gossip_options *options, struct gossip **ret_gossip, st
     if (g->known_count > 0) {
         env_timer_start(g->env, &g->rejoin, 0);
     }
-    log_line(LOG_GOSSIP_LISTENING, "address=%s port=%u encrypted=%s", swim_self(g->swim)->address,
-             gossip_port(g), gossip_encrypted(g) ? "true" : "false");
+    log_line(LOG_GOSSIP_LISTENING, "address=%s port=%u encrypted=%s pool=%s",
+             swim_self(g->swim)->address, gossip_port(g), gossip_encrypted(g) ? "true" : "false",
+             g->wan ? "wan" : "lan");
     *ret_gossip = g;
     return OK;
 }

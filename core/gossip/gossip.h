@@ -1,6 +1,6 @@
 /* Membership: which agents are there, and what they say about themselves. SWIM (Das, Gupta,
  * Motivala, DSN 2002) with the Lifeguard extensions (Dadgar et al., arXiv 1707.00788), with the
- * parameters of memberlist's LAN profile.
+ * parameters of memberlist's LAN profile, or of its WAN profile.
  *
  * swim.[ch]    the protocol, pure: packets, ticks and dice in; packets and events out
  * packet.[ch]  messages <-> bytes, pure
@@ -75,6 +75,7 @@ struct gossip_options {
     const char *members_path; /* where the members are kept for a rejoin; NULL: nowhere */
     bool rejoin_after_leave;
     uint64_t reconnect_ms; /* failed members are tried again for so long, then reaped */
+    bool wan;              /* memberlist's WAN profile */
     void *ctx;
     /* A member joined, changed its tags, its address or its status. Borrowed for the call. */
     void (*changed)(void *ctx, const struct gossip_member *m);

@@ -25,6 +25,7 @@ struct gossip {
     void (*reaped)(void *ctx, const struct gossip_member *m);
     char *keyring_path;
     char *members_path;
+    bool wan;
     bool closing;
     bool left;
     uint64_t quiet_until_ms[SWIM_ONLY_STREAM + 1]; /* the log has heard of it */

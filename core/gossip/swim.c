@@ -7,6 +7,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const struct swim_profile PROFILE_LAN = {
+    .probe_ms = GOSSIP_PROBE_MS,
+    .probe_timeout_ms = GOSSIP_PROBE_TIMEOUT_MS,
+    .suspicion_mult = GOSSIP_SUSPICION_MULT,
+    .tick_ms = GOSSIP_TICK_MS,
+    .fanout = GOSSIP_FANOUT,
+    .dead_ms = GOSSIP_DEAD_MS,
+    .push_pull_ms = GOSSIP_PUSH_PULL_MS,
+};
+
+static const struct swim_profile PROFILE_WAN = {
+    .probe_ms = GOSSIP_WAN_PROBE_MS,
+    .probe_timeout_ms = GOSSIP_WAN_PROBE_TIMEOUT_MS,
+    .suspicion_mult = GOSSIP_WAN_SUSPICION_MULT,
+    .tick_ms = GOSSIP_WAN_TICK_MS,
+    .fanout = GOSSIP_WAN_FANOUT,
+    .dead_ms = GOSSIP_WAN_DEAD_MS,
+    .push_pull_ms = GOSSIP_WAN_PUSH_PULL_MS,
+};
+
 /* --- packets --------------------------------------------------------------------------------- */
 
 void swim_begin(struct swim *s)
@@ -164,7 +184,7 @@ static void exchange_tick(struct timer *t)
 {
     struct swim *s = LIST_OWNER(t, struct swim, exchange);
     struct swim_member *m = NULL;
-    uint64_t interval_ms = GOSSIP_PUSH_PULL_MS;
+    uint64_t interval_ms = s->profile->push_pull_ms;
     if (s->count > GOSSIP_PUSH_PULL_SCALE) {
         double over = log2((double)s->count) - log2((double)GOSSIP_PUSH_PULL_SCALE);
         interval_ms *= (uint64_t)ceil(over) + 1;
@@ -228,7 +248,7 @@ static void reap_tick(struct timer *t)
 
 static bool fits_gossip(const struct swim *s, const struct swim_member *m)
 {
-    return swim_there(m) || env_now_ms(s->env) - m->state_ms < GOSSIP_DEAD_MS;
+    return swim_there(m) || env_now_ms(s->env) - m->state_ms < s->profile->dead_ms;
 }
 
 /* One step further once what was to be said is said often enough, or its time is over. */
@@ -254,9 +274,9 @@ static void leave_step(struct swim *s)
 static void gossip_tick(struct timer *t)
 {
     struct swim *s = LIST_OWNER(t, struct swim, gossip);
-    struct swim_member *to[GOSSIP_FANOUT];
-    env_timer_start(s->env, &s->gossip, GOSSIP_TICK_MS);
-    size_t count = s->queue.count > 0 ? swim_pick(s, fits_gossip, to, GOSSIP_FANOUT) : 0;
+    struct swim_member *to[GOSSIP_WAN_FANOUT];
+    env_timer_start(s->env, &s->gossip, s->profile->tick_ms);
+    size_t count = s->queue.count > 0 ? swim_pick(s, fits_gossip, to, s->profile->fanout) : 0;
     for (size_t i = 0; i < count && s->queue.count > 0; i++) {
         swim_begin(s);
         swim_send(s, &to[i]->address);
@@ -344,7 +364,9 @@ enum err swim_open(const struct swim_options *options, struct swim **ret_swim, s
         .env = options->env,
         .ops = options->ops,
         .ctx = options->ctx,
+        .profile = options->wan ? &PROFILE_WAN : &PROFILE_LAN,
         .reconnect_ms = options->reconnect_ms,
+        .wan = options->wan,
         .plain = options->plain,
         .fresh = true,
     };
@@ -360,8 +382,8 @@ enum err swim_open(const struct swim_options *options, struct swim **ret_swim, s
     (void)swim_take_tags(s->self, buf_view(&wire));
     swim_set_state(s->self, SWIM_ALIVE);
     buf_close(&wire);
-    start_timer(s, &s->gossip, gossip_tick, GOSSIP_TICK_MS);
-    start_timer(s, &s->exchange, exchange_tick, GOSSIP_PUSH_PULL_MS);
+    start_timer(s, &s->gossip, gossip_tick, s->profile->tick_ms);
+    start_timer(s, &s->exchange, exchange_tick, s->profile->push_pull_ms);
     start_timer(s, &s->reconnect, reconnect_tick, GOSSIP_RECONNECT_MS);
     start_timer(s, &s->reap, reap_tick, GOSSIP_RECONNECT_MS);
     *ret_swim = s;

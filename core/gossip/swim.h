@@ -55,6 +55,7 @@ struct swim_options {
     const struct gossip_tag *tags;
     size_t tag_count;
     uint64_t reconnect_ms;
+    bool wan;   /* the others are far away: slower, and more patient */
     bool plain; /* without Lifeguard: for comparison */
     void *ctx;
     const struct swim_ops *ops;

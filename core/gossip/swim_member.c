@@ -213,10 +213,10 @@ static void suspicion_start(struct swim_member *m, struct bytes from)
     double nodes = (double)(s->others + 1);
     double scale = fmax(1, log10(nodes));
     u->start_ms = env_now_ms(s->env);
-    u->min_ms = (uint64_t)(GOSSIP_SUSPICION_MULT * scale * GOSSIP_PROBE_MS);
+    u->min_ms = (uint64_t)(s->profile->suspicion_mult * scale * (double)s->profile->probe_ms);
     u->max_ms = u->min_ms * GOSSIP_SUSPICION_MAX_MULT;
-    /* Without two who could confirm, nobody is waited for. */
-    u->wanted = GOSSIP_SUSPICION_MULT - 2;
+    /* Without enough who could confirm, nobody is waited for. */
+    u->wanted = s->profile->suspicion_mult - 2;
     if (s->plain || s->others < u->wanted + 1) {
         u->wanted = 0;
     }

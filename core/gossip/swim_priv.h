@@ -23,7 +23,19 @@ enum swim_state {
 };
 
 /* Who accused, so that each counts once: the first, and the confirmations that shorten the time. */
-#define SWIM_ACCUSERS (GOSSIP_SUSPICION_MULT - 1)
+#define SWIM_ACCUSERS (GOSSIP_WAN_SUSPICION_MULT - 1)
+_Static_assert(GOSSIP_WAN_SUSPICION_MULT >= GOSSIP_SUSPICION_MULT, "room for every accuser");
+
+/* How often, how long, how many: on a LAN or between datacenters. */
+struct swim_profile {
+    uint64_t probe_ms;
+    uint64_t probe_timeout_ms;
+    unsigned suspicion_mult;
+    uint64_t tick_ms;
+    size_t fanout; /* up to GOSSIP_WAN_FANOUT */
+    uint64_t dead_ms;
+    uint64_t push_pull_ms;
+};
 
 struct swim_suspicion {
     struct timer timer;
@@ -94,7 +106,9 @@ struct swim {
     struct env *env;
     const struct swim_ops *ops;
     void *ctx;
+    const struct swim_profile *profile;
     uint64_t reconnect_ms;
+    bool wan;
     bool plain;
     bool fresh; /* nothing was heard yet: the past of this name is unknown */
     struct swim_member *self;

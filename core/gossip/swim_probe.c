@@ -18,7 +18,7 @@ void swim_health_add(struct swim *s, int delta)
         health = (int)GOSSIP_HEALTH_MAX - 1;
     }
     s->health = (unsigned)health;
-    metric_set(METRIC_GOSSIP_HEALTH, s->health);
+    metric_set(s->wan ? METRIC_GOSSIP_WAN_HEALTH : METRIC_GOSSIP_HEALTH, s->health);
 }
 
 static uint64_t scaled(const struct swim *s, uint64_t ms)
@@ -139,12 +139,12 @@ static void probe_tick(struct timer *t)
         p->stream = false;
         p->nacks = 0;
         p->nacks_wanted = 0;
-        env_timer_start(s->env, &p->timeout, scaled(s, GOSSIP_PROBE_TIMEOUT_MS));
-        env_timer_start(s->env, &p->tick, scaled(s, GOSSIP_PROBE_MS));
+        env_timer_start(s->env, &p->timeout, scaled(s, s->profile->probe_timeout_ms));
+        env_timer_start(s->env, &p->tick, scaled(s, s->profile->probe_ms));
         probe_ping(s, m, p->seq);
         return;
     }
-    env_timer_start(s->env, &p->tick, GOSSIP_PROBE_MS);
+    env_timer_start(s->env, &p->tick, s->profile->probe_ms);
 }
 
 /* --- probes for others ----------------------------------------------------------------------- */
@@ -171,7 +171,7 @@ static void relay_timeout(struct timer *t)
     swim_send(s, &r->to);
     /* The answer may still come, and then it is passed on. */
     r->nack = false;
-    env_timer_start(s->env, &r->timer, GOSSIP_HEALTH_MAX * (uint64_t)GOSSIP_PROBE_MS);
+    env_timer_start(s->env, &r->timer, GOSSIP_HEALTH_MAX * s->profile->probe_ms);
 }
 
 void swim_on_ping_req(struct swim *s,
@@ -195,8 +195,8 @@ void swim_on_ping_req(struct swim *s,
     s->relay_count++;
     env_timer_init(s->env, &r->timer, relay_timeout);
     env_timer_start(s->env, &r->timer,
-                    r->nack ? GOSSIP_PROBE_TIMEOUT_MS * GOSSIP_NACK_PERCENT / 100
-                            : GOSSIP_PROBE_MS);
+                    r->nack ? s->profile->probe_timeout_ms * GOSSIP_NACK_PERCENT / 100
+                            : s->profile->probe_ms);
     probe_ping(s, target, r->seq);
 }
 
@@ -280,7 +280,7 @@ void swim_probe_init(struct swim *s)
     env_random(s->env, &s->seq, sizeof s->seq);
     env_timer_init(s->env, &s->probe.timeout, probe_timeout);
     env_timer_init(s->env, &s->probe.tick, probe_tick);
-    env_timer_start(s->env, &s->probe.tick, env_random_below(s->env, GOSSIP_PROBE_MS));
+    env_timer_start(s->env, &s->probe.tick, env_random_below(s->env, s->profile->probe_ms));
 }
 
 void swim_probe_close(struct swim *s)

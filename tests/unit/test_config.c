@@ -371,17 +371,46 @@ Test(config, names_to_join_add_up_and_are_checked)
     char flag[160];
     snprintf(flag, sizeof flag, "-config-dir=%s", dir);
     LOAD(flag, "-retry-join", "c", "-retry-join=[::1]:8301", "-join=d");
-    cr_assert_eq(config->retry_join.count, 4);
-    cr_assert_str_eq(config->retry_join.items[1], "b:1");
-    cr_assert_str_eq(config->retry_join.items[3], "[::1]:8301");
-    cr_assert_eq(config->start_join.count, 1);
-    cr_assert_eq(config->retry_interval_ms, 5000);
-    cr_assert_eq(config->retry_max, 3);
+    cr_assert_eq(config->join.retry.count, 4);
+    cr_assert_str_eq(config->join.retry.items[1], "b:1");
+    cr_assert_str_eq(config->join.retry.items[3], "[::1]:8301");
+    cr_assert_eq(config->join.start.count, 1);
+    cr_assert_eq(config->join.interval_ms, 5000);
+    cr_assert_eq(config->join.max, 3);
     bad("{\"retry_join\": [\"provider=gce project_name=a\"]}",
         "retry_join: provider=gce is not there in this build: aws, dns (host=...) and exec "
         "(cmd=..., a program that prints addresses) are");
     bad("{\"start_join\": \"a:b\"}",
         "start_join: \"a:b\" is no address: the port is a number from 1 to 65535");
+}
+
+/* The second pool: only where its port is said, and only servers. */
+Test(config, the_wan_pool_is_off_unless_its_port_is_said)
+{
+    LOAD("-dev");
+    cr_assert_not(config_gossips_wan(config));
+    LOAD("-dev", "-serf-wan-port=0");
+    cr_assert_not(config_gossips_wan(config));
+    LOAD("-dev", "-serf-wan-port=8302", "-retry-join-wan=a", "-join-wan=b:1",
+         "-retry-interval-wan=5s", "-retry-max-wan=3");
+    cr_assert(config_gossips_wan(config));
+    cr_assert_str_eq(config->join_wan.retry.items[0], "a");
+    cr_assert_str_eq(config->join_wan.start.items[0], "b:1");
+    cr_assert_eq(config->join_wan.interval_ms, 5000);
+    cr_assert_eq(config->join_wan.max, 3);
+    cr_assert_eq(config->join.retry.count + config->join.start.count, 0);
+    cr_assert_eq(config_check_agent(config, &why), OK, "%s", why.text);
+    LOAD("-dev", "-retry-join-wan=a");
+    cr_assert_eq(config_check_agent(config, &why), ERR_INVALID);
+    cr_assert_str_eq(why.text, "retry_join_wan, start_join_wan: this server has no WAN pool: set "
+                               "ports.serf_wan (8302 is usual)");
+    LOAD("-data-dir=/tmp", "-server", "-bootstrap", "-bind=10.0.0.1", "-serf-wan-port=8302");
+    cr_assert_not(config_gossips_wan(config), "in clear, where others can hear it");
+    LOAD("-data-dir=/tmp", "-bind=127.0.0.1", "-serf-wan-port=8302", "-retry-join-wan=a");
+    cr_assert_not(config_gossips_wan(config), "a client");
+    cr_assert_eq(config_check_agent(config, &why), OK, "%s", why.text);
+    bad("{\"retry_join_wan\": [\"a:b\"]}",
+        "retry_join_wan: \"a:b\" is no address: the port is a number from 1 to 65535");
 }
 
 Test(config, an_address_to_join_is_a_host_and_perhaps_a_port)

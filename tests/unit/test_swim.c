@@ -25,6 +25,7 @@ struct world {
     uint64_t now_ms;
     uint64_t dice;
     bool plain;
+    bool wan;
     bool streams;
     struct node nodes[NODES];
     unsigned seen[PACKET_ORDER_REPLY + 1]; /* messages that were sent, by type */
@@ -190,6 +191,7 @@ static void node_open(struct world *w, size_t i, size_t join)
         .name = name,
         .address = address_of(i),
         .reconnect_ms = 3600000,
+        .wan = w->wan,
         .plain = w->plain,
         .ctx = &w->nodes[i],
         .ops = &OPS,
@@ -208,10 +210,11 @@ static void node_close(struct world *w, size_t i)
     w->nodes[i].swim = NULL;
 }
 
-/* `count` nodes that know each other. */
-static struct world *world_open(size_t count)
+/* `count` nodes that know each other; `wan`: over long ways. */
+static struct world *world_of(size_t count, bool wan)
 {
     struct world *w = mem_zalloc(1, sizeof *w);
+    w->wan = wan;
     w->env.ops = &WORLD;
     w->now_ms = 1000;
     w->dice = 42;
@@ -223,6 +226,11 @@ static struct world *world_open(size_t count)
     }
     run_for(w, 3000);
     return w;
+}
+
+static struct world *world_open(size_t count)
+{
+    return world_of(count, false);
 }
 
 static void world_close(struct world *w)
@@ -296,6 +304,24 @@ Test(swim, a_crash_is_failed_after_the_suspicion)
     }
     cr_assert_gt(w->seen[PACKET_PING_REQ], 0);
     cr_assert_gt(w->seen[PACKET_NACK], 0);
+    world_close(w);
+}
+
+/* Between datacenters one is probed in 5 s, and who does not answer has 30 s at least. */
+Test(swim, far_nodes_are_given_more_time)
+{
+    struct world *w = world_of(5, true);
+    run_for(w, 20000);
+    memset(w->seen, 0, sizeof w->seen);
+    run_for(w, 40000);
+    cr_assert_eq(w->seen[PACKET_PING], 5 * 8);
+    node_close(w, 4);
+    run_for(w, 30000);
+    cr_assert_eq(status(w, 0, 4), GOSSIP_ALIVE, "it has its time to refute");
+    run_for(w, 60000);
+    for (size_t i = 0; i < 4; i++) {
+        cr_assert_eq(status(w, i, 4), GOSSIP_FAILED, "node %zu", i);
+    }
     world_close(w);
 }
 
@@ -497,6 +523,27 @@ Test(swim, confirmations_shorten_a_suspicion)
         cr_assert_geq(w->now_ms - start_ms, earliest_ms[confirmations], "%u", confirmations);
         world_close(w);
     }
+}
+
+/* Between datacenters more accusers count than on a LAN, and past the last of them nothing more. */
+Test(swim, far_nodes_have_room_for_every_accuser)
+{
+    static const char *const who[] = {"n1", "n2", "n3", "n4", "n5", "n6"};
+    struct world *w = world_of(7, true);
+    struct packet_message m = about(PACKET_ALIVE, "n7", 1);
+    m.address = address_of(7);
+    say(w, 1, 0, &m);
+    w->nodes[0].deaf = true;
+    for (size_t i = 0; i < sizeof who / sizeof who[0]; i++) {
+        m = about(PACKET_SUSPECT, "n7", 1);
+        m.from = bytes_of(who[i]);
+        say(w, 1, 0, &m);
+    }
+    run_for(w, 29000);
+    cr_assert_eq(status(w, 0, 7), GOSSIP_ALIVE);
+    run_for(w, 1500);
+    cr_assert_eq(status(w, 0, 7), GOSSIP_FAILED);
+    world_close(w);
 }
 
 /* --- leaving, tags, forgetting
