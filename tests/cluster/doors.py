@@ -554,7 +554,9 @@ def test_what_cannot_be_joined_or_found_is_said():
     out = start_error("-server", "-bootstrap-expect=3")
     check("encrypt is not set" in out, out)
     out = start_error("-server", "-retry-join=provider=aws tag_key=a", *ports)
-    check("provider=aws" in out and "cannot yet" in out, out)
+    check("provider=aws" in out and "tag_value= are needed" in out, out)
+    out = start_error("-server", "-retry-join=provider=gce tag_value=a", *ports)
+    check("provider=gce" in out, out)
 
 
 if __name__ == "__main__":

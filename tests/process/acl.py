@@ -122,6 +122,9 @@ def every_route_decides():
     count = 0
     with server() as s:
         ids = fill(s)
+        autopilot = "/v1/operator/autopilot/configuration"
+        herald.eventually(lambda: s.get(autopilot, headers=ROOT).json()["ModifyIndex"] > 0,
+                          "the leader writes autopilot's first configuration")
         before = state(s)
         for path, prefix, methods, right in routes():
             url = path + (rest_of(path, ids) if prefix else "")
