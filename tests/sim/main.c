@@ -45,8 +45,8 @@ static const struct {
     enum mood mood;
     uint64_t seed;
 } HINTS[SEEDED_COUNT] = {
-    [SEEDED_VOTE_NOT_SYNCED] = {MOOD_ANY, 1000},
-    [SEEDED_REPAIR_AT_ONCE] = {MOOD_ANY, 545},
+    [SEEDED_VOTE_NOT_SYNCED] = {MOOD_CHURN, 400},
+    [SEEDED_REPAIR_AT_ONCE] = {MOOD_ANY, 700},
     [SEEDED_NO_G1] = {MOOD_LATE, 0},
     [SEEDED_NO_G6] = {MOOD_CHURN, 0},
     [SEEDED_NO_G8] = {MOOD_CALM, 0},
