@@ -269,7 +269,7 @@ def test_headers_say_how_fresh_and_consistent_an_answer_is():
             r = s.get("/v1/health/service/web" + query)
             assert r.headers["x-consul-effective-consistency"] == expected, r.headers
         r = s.get("/v1/health/service/web?cached")
-        assert (r.headers["x-cache"], r.headers["age"]) == ("MISS", "0"), r.headers
+        assert (r.headers["x-cache"], r.headers["age"]) == ("HIT", "0"), r.headers
         assert s.get("/v1/health/service/web?cached&consistent").status == 400
         assert s.get("/v1/catalog/nodes?dc=zz").text() == "No path to datacenter"
 
