@@ -8,7 +8,7 @@ Differences from the recording that are meant:
   * indexes differ: only their order is the contract's;
   * X-Consul-Knownleader of a refused filter says what is so; Consul says false there;
   * /v1/health/ingress and /v1/catalog/connect show another index: there is no mesh;
-  * a second ?cached is a MISS too: there is no cache that could be older than the state.
+  * the first ?cached is a HIT, too: what is asked is the server's own copy, as new as any.
 """
 
 import json
