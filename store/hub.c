@@ -13,11 +13,12 @@
 
 /* --- facts ----------------------------------------------------------------------------------- */
 
-/* The only voter leads whatever happens, and nobody else can. */
+/* The only server leads whatever happens, and nobody else applies what it has committed. */
 static bool hub_alone(struct store *s)
 {
     const struct store_servers *servers = engine_servers(s->engine);
-    return members_voters(servers) == 1 && engine_settled(s->engine) && !engine_changing(s->engine);
+    return servers->count == 1 && members_voters(servers) == 1 && engine_settled(s->engine) &&
+           !engine_changing(s->engine);
 }
 
 void hub_refresh_facts(struct store *s)

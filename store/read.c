@@ -322,13 +322,22 @@ void store_read(struct store *s, struct loop *from, struct store_read *r)
     mailbox_post(loop_mailbox(s->hub), &r->mail);
 }
 
+/* What is committed here others may have applied, and told their clients of, before this server
+ * has: its disk is slower than theirs, or its hub was not yet there. */
+static bool read_has_all(struct store *s)
+{
+    uint64_t commit = atomic_load(&s->facts.commit);
+    return atomic_load(&s->facts.applied) >= commit;
+}
+
 bool store_read_now(struct store *s, enum read_mode mode)
 {
     switch (mode) {
     case READ_STALE:
         return true;
     case READ_DEFAULT:
-        return atomic_load(&s->alone) || env_real_now_ms() < atomic_load(&s->lease_ms);
+        return atomic_load(&s->alone) ||
+               (env_real_now_ms() < atomic_load(&s->lease_ms) && read_has_all(s));
     case READ_CONSISTENT:
         if (SEEDED_BUG(SEEDED_LOCAL_READ)) {
             return atomic_load(&s->facts.leader);

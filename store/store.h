@@ -128,7 +128,7 @@ enum read_mode {
     READ_CONSISTENT, /* confirmed by a majority after the question (linearizable) */
 };
 
-/* True: the view at hand, taken before this call, is good for `mode` already. Any thread. */
+/* True: a view that is taken from now on is good for `mode` already. Any thread. */
 bool store_read_now(struct store *s, enum read_mode mode);
 
 /* One question how new the view must be; its memory is the caller's and must stay until `done`. */

@@ -130,7 +130,7 @@ struct store {
     uint64_t heard_ms; /* when the leader was last heard */
     uint64_t told_configuration;
     _Atomic uint64_t lease_ms; /* any thread: until then a majority has confirmed us */
-    atomic_bool alone;         /* any thread: the only voter, so nobody else can lead */
+    atomic_bool alone;         /* any thread: the only server: nobody else leads or applies */
 
     struct reads reads;
     struct orders orders;

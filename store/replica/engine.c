@@ -237,7 +237,6 @@ static void engine_configuration_tell(struct engine *e, uint64_t now_ms)
 static void engine_handle_commit(struct engine *e, uint64_t now_ms)
 {
     uint64_t commit = raft_commit_index(&e->raft);
-    e->ops->commit(e->ctx, commit);
     if (e->newest.index > e->committed.index && e->newest.index <= commit) {
         engine_configuration_tell(e, now_ms);
     }
@@ -256,6 +255,10 @@ static void engine_handle(struct engine *e, const struct raft_update *update, ui
     }
     if ((update->flags & (RAFT_UPDATE_ENTRIES)) != 0) {
         engine_handle_entries(e, update);
+    }
+    if ((update->flags & (RAFT_UPDATE_COMMIT_INDEX)) != 0) {
+        /* Before a message tells anybody else. */
+        e->ops->commit(e->ctx, raft_commit_index(&e->raft));
     }
     if ((update->flags & (RAFT_UPDATE_MESSAGES)) != 0) {
         engine_handle_messages(e, update);

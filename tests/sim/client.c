@@ -177,10 +177,12 @@ static void op_on_fresh(struct store_read *r)
 static void op_read(struct op *op)
 {
     struct server *s = op->server;
-    struct view *v = store_reader_view(&s->reader);
-    if (store_read_now(s->store, op->mode) && view_index(v) >= op->sent) {
-        op_look(op, v);
-        return;
+    if (store_read_now(s->store, op->mode)) {
+        struct view *v = store_reader_view(&s->reader);
+        if (view_index(v) >= op->sent) {
+            op_look(op, v);
+            return;
+        }
     }
     op->read = (struct store_read){
         .done = op_on_fresh,
