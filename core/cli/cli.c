@@ -24,8 +24,7 @@ static const struct cli_command commands[] = {
 /* What Consul has and this build has not: said plainly, so that nobody takes it for a typing
  * error. */
 static const char *const LATER[] = {
-    "acl",  "catalog", "config", "connect", "debug", "event",    "exec", "intention",
-    "lock", "login",   "logout", "maint",   "rtt",   "services", "tls",
+    "config", "connect", "debug", "exec", "intention", "login", "logout", "rtt", "tls",
 };
 
 int cli_fail(const char *format, ...)

@@ -5,7 +5,8 @@
 
 Each figure runs Herald and its peers in turn (A B C A B C ...), five times, and takes medians.
 Benchmarks never fail on slowness; they fail on wrong answers. Everything that is started here is
-stopped here, also when interrupted. NAMEs: get put put1 wake fresh cost fanout replay dns;
+stopped here, also when interrupted. NAMEs: get put put1 wake fresh cost fanout replay dns
+fleet;
 of three servers: put3 failover cutoff transfer wake3 wire catchup.
 """
 import argparse
@@ -27,6 +28,7 @@ import urllib.request
 
 import clusters
 import dns
+import fleet
 from words import number, verdict
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -522,6 +524,7 @@ FIGURES = {
     "fanout": ("WebSocket fan-out", figure_fanout),
     "replay": ("replay of history", figure_replay),
     "dns": ("DNS questions", lambda run: dns.figure(run, (HeraldDns, ConsulDns))),
+    "fleet": ("registrations and health queries", lambda run: fleet.figure(run, (Herald, Consul))),
     **clusters.FIGURES,
 }
 

@@ -13,7 +13,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . examples/setup.sh
 
 need_build_packages
-need_packages python3 dnsperf
+need_packages python3 dnsperf wrk
 
 out=$PWD/build-tests
 mkdir -p "$out/bin"
