@@ -274,17 +274,22 @@ def survives(node):
 
 
 def reads_all(node):
-    """A damaged table file is noticed by whoever reads it: an error, never another value."""
-    try:
-        r = node.get("/v1/kv/?recurse&stale", timeout=REJOIN_S)
-        if r.status not in (200, 404):
-            return False
-        replay(node, r.index())
-        return True
-    except Fail as e:
-        if "internal" not in str(e):
-            raise
-        return False
+    """A damaged table file is noticed by whoever reads it: an error, never another value. While the
+    log or the state is fetched from the others, a stream says that the server is not ready."""
+    def read():
+        try:
+            r = node.get("/v1/kv/?recurse&stale", timeout=REJOIN_S)
+            if r.status not in (200, 404):
+                return ["damaged"]
+            replay(node, r.index())
+            return ["whole"]
+        except Fail as e:
+            if "not_ready" in str(e):
+                return None
+            if "internal" not in str(e):
+                raise
+            return ["damaged"]
+    return herald.eventually(read, "%s reads all that it has" % node.name, REJOIN_S) == ["whole"]
 
 
 def starts(node):
