@@ -84,6 +84,8 @@ void apply_undo(struct apply *a)
     a->change_bytes = 0;
     collect_truncate(a->out, a->collected);
     if (a->proposer != 0) {
+        /* Its row went with the batch, and comes again: what is refused was applied, too. */
+        once_settle(a->once, false);
         once_take(a->once, a->batch, a->proposer, a->number, a->index);
     }
 }

@@ -39,7 +39,8 @@ static void add_kv(enum txn_verb verb, const char *key, const char *value)
         .kind = TXN_KV, .verb = verb, .key = bytes_of(key), .value = bytes_of(value)});
 }
 
-static enum err commit(void)
+/* As sent by a server: its `number`th; 0, 0: by the leader itself. */
+static enum err commit_of(uint64_t proposer, uint64_t number)
 {
     struct apply_reply reply;
     struct reason why = {0};
@@ -47,12 +48,18 @@ static enum err commit(void)
     buf_init(&data, MIB(2));
     struct command c = {.type = COMMAND_TXN, .time_ms = 1, .txn.ops = buf_view(&ops)};
     cr_assert_eq(command_encode(&data, &c), OK);
+    command_stamp(data.ptr, data.len, proposer, number);
     cr_assert_eq(state_apply(b.state, ++b.index, buf_view(&data), &b.collect, &reply, &why), OK);
     buf_clear(&detail);
     buf_put(&detail, reply.detail);
     buf_clear(&ops);
     buf_close(&data);
     return reply.status;
+}
+
+static enum err commit(void)
+{
+    return commit_of(0, 0);
 }
 
 /* "0:text;" each */
@@ -79,6 +86,22 @@ static size_t results(void)
         count++;
     }
     return count;
+}
+
+/* --- forwarded ------------------------------------------------------------------------------- */
+
+/* What is undone was applied, too: it is not applied again when it comes again. */
+Test(txn, a_refused_one_of_another_server_counts)
+{
+    add_kv(TXN_SET, "k", "1");
+    add_kv(TXN_GET, "missing", "");
+    cr_assert_eq(commit_of(7, 1), ERR_CONFLICT);
+    cr_assert_eq(state_proposed(b.state, 7), 1);
+    add_kv(TXN_SET, "k", "1");
+    cr_assert_eq(commit_of(7, 1), ERR_IN_USE);
+    add_kv(TXN_SET, "k", "2");
+    cr_assert_eq(commit_of(7, 2), OK);
+    cr_assert_eq(state_proposed(b.state, 7), 2);
 }
 
 /* --- bytes ----------------------------------------------------------------------------------- */
