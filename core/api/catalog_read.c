@@ -177,23 +177,9 @@ void api_catalog_service(struct request *r)
     fleet_ask(r, &SERVICE);
 }
 
-static enum err nothing_rows(struct fleet_answer *a)
-{
-    return fleet_answer_put(a, BYTES("[]"));
-}
-
-/* There is no mesh, so nothing takes part in it. */
-static const struct fleet_form MESH = {
-    .index = FLEET_INDEX_SERVICE,
-    .missing = "Missing service name",
-    .catalog = true,
-    .constant = true,
-    .rows = nothing_rows,
-};
-
 void api_catalog_connect(struct request *r)
 {
-    fleet_ask(r, &MESH);
+    fleet_ask_mesh(r);
 }
 
 /* --- one node -------------------------------------------------------------------------------- */

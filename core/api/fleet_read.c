@@ -420,3 +420,20 @@ void fleet_ask(struct request *r, const struct fleet_form *form)
     }
     api_answer_query(r, &q, &options);
 }
+
+static enum err nothing_rows(struct fleet_answer *a)
+{
+    return fleet_answer_put(a, BYTES("[]"));
+}
+
+void fleet_ask_mesh(struct request *r)
+{
+    static const struct fleet_form MESH = {
+        .index = FLEET_INDEX_SERVICE,
+        .missing = "Missing service name",
+        .catalog = true,
+        .constant = true,
+        .rows = nothing_rows,
+    };
+    fleet_ask(r, &MESH);
+}

@@ -72,6 +72,8 @@ struct fleet_form {
 
 /* Answers `r` by that form. */
 void fleet_ask(struct request *r, const struct fleet_form *form);
+/* Answers `r`, which asks who takes part in the mesh: there is none, so nothing does. */
+void fleet_ask_mesh(struct request *r);
 
 /* --- rows of a scan -----------------------------------------------------------------------------
  *

@@ -304,25 +304,12 @@ void api_health_state(struct request *r)
 /* --- the mesh, which there is not --------------------------------------------------------------
  */
 
-static enum err nothing_rows(struct fleet_answer *a)
-{
-    return fleet_answer_put(a, BYTES("[]"));
-}
-
-static const struct fleet_form MESH = {
-    .index = FLEET_INDEX_SERVICE,
-    .missing = "Missing service name",
-    .catalog = true,
-    .constant = true,
-    .rows = nothing_rows,
-};
-
 void api_health_connect(struct request *r)
 {
-    fleet_ask(r, &MESH);
+    fleet_ask_mesh(r);
 }
 
 void api_health_ingress(struct request *r)
 {
-    fleet_ask(r, &MESH);
+    fleet_ask_mesh(r);
 }
